@@ -1,0 +1,1 @@
+"""The coordinator: starts workers, hands out registrations, watches, exports metrics."""

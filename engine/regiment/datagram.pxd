@@ -1,0 +1,41 @@
+# A batch of datagrams: the only thing that passes between a core and the network.
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef struct Peer:
+    # A socket address as the kernel writes it (struct sockaddr_in or sockaddr_in6): cores copy and
+    # compare it, only `format_peer` and net/ look inside. length 0: none.
+    uint8_t length
+    uint8_t bytes[28]
+
+cdef struct Datagram:
+    char* data
+    uint32_t length
+    uint16_t socket        # index of the socket it came by or leaves by
+    uint16_t flags         # free for net/
+    int64_t time_ns        # inbox: monotonic time of receipt
+    Peer peer
+
+cdef class Batch:
+    # inbox: `items[i].data` points to fixed slots of slot_bytes each, net/ fills them
+    # outbox: data is laid down one after the other in the arena by reserve/commit
+    cdef Datagram* items
+    cdef uint32_t capacity       # number of items
+    cdef uint32_t count          # number of items in use
+    cdef uint32_t cursor         # outbox: items already sent
+    cdef char* arena
+    cdef size_t arena_bytes
+    cdef size_t used_bytes
+    cdef uint32_t slot_bytes     # 0 for an outbox
+
+    # room for one datagram of up to `length` bytes, or NULL: full
+    cdef char* reserve(self, size_t length) noexcept nogil
+    # the datagram laid at the last reserve() is `length` bytes long and goes to `peer`
+    cdef void commit(self, uint32_t length, const Peer* peer, uint16_t socket) noexcept nogil
+    cdef void clear(self) noexcept nogil
+
+cdef bint same_peer(const Peer* a, const Peer* b) noexcept nogil
+# "192.0.2.1" or "2001:db8::1" (no brackets) into out (>= 48 bytes); returns its length; *port = port
+cdef int format_peer(const Peer* peer, char* out, uint16_t* port) noexcept nogil
+# Python: peer_from_address("192.0.2.1", 5060) -> bytes of the sockaddr; peer_to_address(bytes)
+cdef int peer_from_bytes(Peer* peer, bytes raw) except -1
+cdef bytes peer_to_bytes(const Peer* peer)

@@ -1,0 +1,1 @@
+"""Counters and histograms in shared cells, and their exposition."""

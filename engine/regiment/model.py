@@ -1,0 +1,194 @@
+"""The words that every floor shares: frozen msgspec records, with Asterisk's option names.
+
+A registration as the user wrote it is split in two, because a file with 300,000 trunks has a handful
+of distinct settings and 300,000 names: `Policy` holds what many registrations share, `Registration`
+what is its own. Both travel as msgpack arrays (``array_like``) between the loader, the coordinator
+and the workers.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+MD5 = "MD5"
+SHA256 = "SHA-256"
+SHA512_256 = "SHA-512-256"
+ALGORITHMS = (MD5, SHA256, SHA512_256)
+
+
+class Auth(msgspec.Struct, frozen=True, array_like=True):
+    """One ``[auth]`` as a registration uses it. Its `repr` shows no secret."""
+
+    name: str
+    username: str
+    password: str = ""
+    realm: str = ""
+    """Empty or ``*``: any realm."""
+    digests: dict[str, str] = {}
+    """Algorithm -> HA1 as lower-case hex (`password_digest`, `md5_cred`)."""
+    algorithms: tuple[str, ...] = ()
+    """`supported_algorithms_uac`; empty: no list was given (all three are allowed)."""
+
+    def __repr__(self) -> str:
+        return f"Auth(name={self.name!r}, username={self.username!r})"
+
+
+class Transport(msgspec.Struct, frozen=True, array_like=True):
+    """One ``[transport]``, as far as registration uses it."""
+
+    name: str
+    protocol: str = "udp"
+    bind_host: str = "0.0.0.0"  # noqa: S104 - the user's own word, a default of the grammar only
+    bind_port: int = 5060
+    external_signaling_address: str = ""
+    external_signaling_hostname: str = ""
+    external_signaling_port: int = 0
+    local_net: tuple[str, ...] = ()
+    tos: int = 0
+    options: dict[str, str] = {}
+    """Everything else as written (TLS and keep-alive options: a later floor reads them)."""
+
+
+class Policy(msgspec.Struct, frozen=True, array_like=True):
+    """What registrations share: how, where and when to register. Hashable."""
+
+    server_uri: str
+    outbound_proxy: tuple[str, ...] = ()
+    """Route values in order, each as ``<uri>`` with its parameters."""
+    transport: str = ""
+    """Name of the transport that is used (resolved by config: never unknown); empty: first UDP."""
+    expiration: int = 3600
+    max_random_initial_delay: int = 10
+    retry_interval: int = 60
+    forbidden_retry_interval: int = 0
+    fatal_retry_interval: int = 0
+    max_retries: int = 10
+    auth_rejection_permanent: bool = True
+    support_path: bool = False
+    support_outbound: bool = False
+    line: bool = False
+    contact_header_params: str = ""
+    security_negotiation: str = "no"
+    security_mechanisms: tuple[str, ...] = ()
+    user_agent: str = ""
+    """What goes on the wire (the registration's own, else [global]'s); empty: no header."""
+    user_agent_own: bool = False
+    """The registration names it itself (its place among the headers differs)."""
+    # [system] and [global]
+    timer_t1_ms: int = 500
+    timer_b_ms: int = 32000
+    compact_headers: bool = False
+    disable_rport: bool = False
+    max_forwards: int = 70
+    # our own `@` options
+    refresh_jitter: float = 10.0
+    retry_jitter: float = 10.0
+    nonce_reuse: bool = True
+    probe_interval: int = 0
+    follow_redirects: bool = False
+    max_rate: float = 1000.0
+    """Attempts a second towards the target, over the whole engine; 0: none."""
+    max_outstanding: int = 0
+    failover: str = "fast"
+    group: str = ""
+
+
+class Registration(msgspec.Struct, frozen=True, array_like=True):
+    """One ``[registration]``: what is its own. `policy` indexes the list of policies beside it."""
+
+    name: str
+    client_uri: str
+    policy: int
+    contact_user: str = ""
+    """Empty: ``s``."""
+    contact: str = ""
+    """`@contact`: a sip URI that replaces Contact's user, host and port; empty: none."""
+    auths: tuple[Auth, ...] = ()
+    endpoint: str = ""
+    auth_names: tuple[str, ...] = ()
+    """`outbound_auth` as written (some may not exist); only filled where it differs from `auths`."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One line of `check`: a refused object or a warning."""
+
+    message: str
+    file: str = ""
+    line: int = 0
+    type: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
+        subject = f"[{self.name}] " if self.name else ""
+        return f"{place}{subject}{self.message}"
+
+
+# ----------------------------------------------------------------------------------------------
+# The vocabulary of results: state, class, outcome, kind. Order is the number used in the cores.
+
+STATES = (
+    "unregistered",
+    "registering",
+    "registered",
+    "refreshing",
+    "waiting",
+    "rejected",
+    "unregistering",
+)
+CLASSES = (
+    "",
+    "transient",
+    "throttled",
+    "credentials",
+    "policy",
+    "protocol",
+    "transport",
+    "configuration",
+)
+OUTCOMES = (
+    "success",
+    "timeout",
+    "rejected",
+    "throttled",
+    "auth_failed",
+    "transport_error",
+    "dns_error",
+)
+KINDS = ("initial", "refresh", "retry", "unregister")
+
+
+class Event(msgspec.Struct, frozen=True, array_like=True):
+    """A rare thing that a core says about one registration: a change of its state."""
+
+    name: str
+    state_from: str
+    state_to: str
+    code: int = 0
+    """SIP status, 0 where none was received."""
+    failure_class: str = ""
+    reason: str = ""
+    retry_in_s: float = -1.0
+    """Seconds until the next attempt; -1: none is planned."""
+    target: str = ""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What a core knows of one registration, for people: no secret in it."""
+
+    name: str
+    server_uri: str
+    client_uri: str
+    state: str
+    code: int
+    failure_class: str
+    reason: str
+    call_id: str
+    cseq: int
+    retries: int
+    granted_s: int
+    expires_in_s: float
+    """Until the binding lapses; negative: lapsed or never held."""
+    next_attempt_in_s: float
+    """-1: none planned."""
+    target: str

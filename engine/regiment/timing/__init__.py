@@ -1,0 +1,1 @@
+"""Time arithmetic: the timer wheel and the pacer. No clock is read here."""

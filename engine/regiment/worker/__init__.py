@@ -1,0 +1,1 @@
+"""One worker process: a core, its sockets, a clock and a loop."""
