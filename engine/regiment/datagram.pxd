@@ -1,4 +1,5 @@
 # A batch of datagrams: the only thing that passes between a core and the network.
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef struct Peer:
@@ -15,6 +16,8 @@ cdef struct Datagram:
     int64_t time_ns        # inbox: monotonic time of receipt
     Peer peer
 
+@cython.final
+@cython.no_gc
 cdef class Batch:
     # inbox: `items[i].data` points to fixed slots of slot_bytes each, net/ fills them
     # outbox: data is laid down one after the other in the arena by reserve/commit
@@ -31,7 +34,7 @@ cdef class Batch:
     cdef char* reserve(self, size_t length) noexcept nogil
     # the datagram laid at the last reserve() is `length` bytes long and goes to `peer`
     cdef void commit(self, uint32_t length, const Peer* peer, uint16_t socket) noexcept nogil
-    cdef void clear(self) noexcept nogil
+    cpdef void clear(self) noexcept nogil
 
 cdef bint same_peer(const Peer* a, const Peer* b) noexcept nogil
 # "192.0.2.1" or "2001:db8::1" (no brackets) into out (>= 48 bytes); returns its length; *port = port
