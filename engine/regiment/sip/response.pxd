@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from regiment.sip.scanner cimport Message, Span
 
-cdef enum Algorithm:
+cdef enum:              # Algorithm
     A_NONE = 0          # parameter absent: MD5 (RFC 7616 3.3), and not echoed
     A_MD5
     A_SHA256

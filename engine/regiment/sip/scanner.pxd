@@ -5,7 +5,7 @@ cdef struct Span:
     uint32_t start
     uint32_t length        # 0: absent or empty
 
-cdef enum HeaderId:
+cdef enum:                  # HeaderId
     H_OTHER = 0
     H_VIA
     H_FROM
@@ -46,7 +46,7 @@ cdef enum HeaderId:
     H_FLOW_TIMER
     H_COUNT
 
-cdef enum Method:
+cdef enum:                  # Method
     M_UNKNOWN = 0
     M_REGISTER
     M_OPTIONS
@@ -62,8 +62,9 @@ cdef enum Method:
     M_UPDATE
     M_PRACK
     M_PUBLISH
+    M_COUNT
 
-cdef enum ScanError:
+cdef enum:                  # ScanError
     SCAN_OK = 0
     SCAN_EMPTY              # nothing but CR, LF or NUL: a keep-alive
     SCAN_START_LINE         # neither request line nor status line of SIP/2.0
@@ -72,7 +73,7 @@ cdef enum ScanError:
     SCAN_VIA                # no Via, or its first value is unreadable
     SCAN_CSEQ               # no CSeq, or unreadable, or number >= 2**31
     SCAN_MANDATORY          # From, To or Call-ID missing
-    SCAN_LENGTH             # Content-Length beyond the datagram, or unreadable
+    SCAN_LENGTH             # Content-Length beyond the datagram, unreadable, or two that differ
     SCAN_COUNT              # how many kinds there are
 
 cdef struct Message:
@@ -100,3 +101,31 @@ cdef int scan(const char* data, uint32_t length, Message* out) noexcept nogil
 # moves *cursor past it, returns 1; 0: no more. Only for kinds with count > 1 (first[] has the first).
 cdef bint next_header(const char* data, const Message* message, int header,
                       uint32_t* cursor, Span* value) noexcept nogil
+
+# White space inside a header value: SP, HT, and the CR and LF of folding.
+cdef inline bint is_blank(char c) noexcept nogil:
+    return c == c' ' or c == c'\t' or c == c'\r' or c == c'\n'
+
+# ASCII only; every other byte is its own lower case.
+cdef inline char lower(char c) noexcept nogil:
+    return c + 32 if c'A' <= c <= c'Z' else c
+
+# The span without white space at either end.
+cdef Span trimmed(const char* data, Span value) noexcept nogil
+
+# data[span] == text, ASCII case ignored (`text` in lower case).
+cdef bint equals_folded(const char* data, Span span, const char* text,
+                        uint32_t text_length) noexcept nogil
+
+# The next `;name[=value]` at or after *position and before `end` or an unquoted comma. Quotes are
+# taken off the value (quoted-pairs stay). Returns 1, or 0: no more (*position at the comma or end).
+cdef bint next_parameter(const char* data, uint32_t* position, uint32_t end,
+                         Span* name, Span* value) noexcept nogil
+
+# The offset behind a name-addr or addr-spec that begins at `position` (so: where its header
+# parameters begin), its URI in `uri`; end + 1: unreadable (a quote or bracket never closes).
+cdef uint32_t skip_address(const char* data, uint32_t position, uint32_t end,
+                           Span* uri) noexcept nogil
+
+# The whole span as a decimal number, at most 2**32-1 (larger: that); -1: not digits alone.
+cdef int64_t read_number(const char* data, Span span) noexcept nogil
