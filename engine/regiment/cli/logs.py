@@ -198,7 +198,8 @@ def set_up(log_format: str = "text", level: str = "info", stream: TextIO | None 
             render_json if log_format == "json" else render_text,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        # Looked up at each call: the live view puts a stand-in for stderr while it is shown.
+        logger_factory=lambda *_: structlog.PrintLogger(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
     return repeats
