@@ -1,0 +1,62 @@
+# The life of an attempt: started, sent, answered or not, judged, planned anew.
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from regiment.sip.request cimport Fill
+from regiment.sip.scanner cimport Message
+from regiment.timing.wheel cimport Wheel
+from regiment.uac.cells cimport Cells
+from regiment.uac.entropy cimport Entropy
+from regiment.uac.policy cimport Result
+from regiment.uac.registration cimport PolicyState, Population, Record
+from regiment.uac.target cimport Target
+
+cdef enum:
+    NOBODY = 0xFFFFFFFF        # end of the send ring
+
+cdef class Attempts(Population):
+    cdef Wheel wheel           # a registration's timer: Timer E/F, or its next attempt
+    cdef Wheel gates           # a target's: when its governor lets somebody go again
+    cdef Cells cells
+    cdef uint64_t random       # state of the generator for jitter
+    cdef Entropy entropy       # salts and tags
+    cdef uint32_t cseq_base
+    cdef uint32_t send_first, send_last
+    cdef list target_list, ready, wanted, noted
+    cdef uint64_t notes_dropped
+    cdef bint stopping
+    cdef uint32_t unsettled
+
+    cdef double uniform(self) noexcept nogil
+    cdef int set_state(self, Record* record, Target target, int event) except -1
+    cdef void plan(self, uint32_t slot, Record* record, int64_t due_ns) noexcept nogil
+    cdef int enqueue(self, uint32_t slot, Record* record, Target target) except -1
+    cdef void want_addresses(self, Target target, int64_t now_ns)
+    cdef void push_send(self, uint32_t slot, Record* record) noexcept nogil
+    cdef int start(self, uint32_t slot, Target target, int64_t now_ns) except -1
+    cdef int request(self, uint32_t slot, Record* record, Target target, bint new_tag) except -1
+    cdef int on_timer(self, uint32_t slot, int64_t now_ns) except -1
+    cdef int on_final(self, uint32_t slot, const char* data, const Message* message,
+                      int64_t received_ns, int64_t now_ns) except -1
+    cdef int on_error(self, uint32_t slot, int code, int cause, int64_t now_ns) except -1
+    cdef int fail(self, uint32_t slot, Record* record, PolicyState policy, const Result* result,
+                  int64_t now_ns) except -1
+    cdef int settle(self, uint32_t slot, Record* record, Target target, int64_t now_ns) except -1
+    cdef bint is_bound(self, const Record* record, int64_t now_ns) noexcept nogil
+    cdef bint next_address(self, uint32_t slot, Record* record, Target target,
+                           int64_t now_ns) except -1
+    cdef bint answer(self, uint32_t slot, Record* record, Target target, const char* data,
+                     const Message* message, int64_t now_ns) except -1
+    cdef int count_refusal(self, Target target, int64_t now_ns) except -1
+    cdef bint raise_expires(self, uint32_t slot, Record* record, Target target,
+                            const Message* message) except -1
+    cdef bint again_after_494(self, uint32_t slot, Record* record, Target target,
+                              PolicyState policy, int64_t now_ns) except -1
+    cdef int succeed(self, uint32_t slot, Record* record, PolicyState policy, const char* data,
+                     const Message* message, int64_t received_ns, int64_t now_ns) except -1
+    cdef int registered(self, uint32_t slot, Record* record, PolicyState policy, int code,
+                        int64_t received_ns, int64_t now_ns) except -1
+    cdef int unregistered(self, uint32_t slot, Record* record, Target target, int outcome,
+                          int64_t now_ns) except -1
+    cdef int note_lapse(self, Record* record, Target target, int64_t now_ns) except -1
+    cdef int note(self, Record* record, Target target, int old, double retry_in_s) except -1
+    cdef void fill_in(self, Record* record, PolicyState policy, Fill* fill) noexcept nogil
+    cdef int contact_of(self, Record* record, PolicyState policy, char* out) noexcept nogil

@@ -1,0 +1,446 @@
+"""The life of an attempt: started, sent, answered or not, judged, planned anew.
+
+The order of the questions asked about a final response is Asterisk's, with what was decided
+differently: credentials first, then another address, then what the code means (`policy.decide`).
+"""
+
+from libc.stdlib cimport free
+
+from regiment.metrics.scoreboard cimport record_ns
+from regiment.timing.pacer cimport next_random
+from regiment.uac.challenge cimport (
+    ANSWERED, STALE_ANSWERED, take_authentication_info, take_challenges,
+)
+from regiment.uac.credentials cimport Nonce, nonces_free
+from regiment.uac.entropy cimport secret_word
+from regiment.uac.grant cimport granted_s
+from regiment.uac.policy cimport (
+    C_RESPONSE, C_TIMEOUT, C_UNREADABLE, K_INITIAL, K_REFRESH,
+    K_RETRY, K_UNREGISTER, MIN_EXPIRES_FALLBACK_S, O_SUCCESS, RETRY_AFTER_CAP_S, ROUNDS_MAX,
+    S_REGISTERED, S_UNREGISTERED, S_UNREGISTERING, Verdict, decide, refresh_window_ns,
+)
+from regiment.uac.registration cimport (
+    CACHED, EVER, FALLBACK_423, ICMP_ONCE, ICMP_TWICE, IN_QUEUE, IN_SEND, R_REJECT, R_RELEASE,
+    R_START, R_SUCCESS, R_UNREGISTER, R_WAIT, REPEATED, SENT, SETTLED, registration_advance,
+)
+from regiment.uac.transaction cimport (
+    TX_PROCEEDING, TX_REQUEST, TX_TIMER_E, TX_TIMER_F, TX_TRYING, next_timer_e_ms,
+    transaction_advance,
+)
+from regiment.sip.request cimport Fill
+
+from regiment.model import CLASSES, STATES, Event
+
+cdef int64_t NS_PER_S = 1_000_000_000
+cdef int64_t NS_PER_MS = 1_000_000
+# Refreshes of long bindings are drawn together to this grid (earlier, never later), so that an
+# idle engine wakes for several at once.
+cdef int64_t GRID_NS = 64_000_000
+cdef int64_t LOOKUP_PAUSE_NS = 5_000_000_000
+
+cdef enum:
+    NOTES_MAX = 4096
+    CONTACT_BYTES_MAX = 2048
+
+
+cdef class Attempts(Population):
+    """Records, timers and queues, and what moves a registration from one state to the next."""
+
+    cdef double uniform(self) noexcept nogil:
+        """[0, 1) with 53 random bits."""
+        return <double>(next_random(&self.random) >> 11) / 9007199254740992.0
+
+    cdef bint is_bound(self, const Record* record, int64_t now_ns) noexcept nogil:
+        return record.expires_ns > now_ns
+
+    cdef int set_state(self, Record* record, Target target, int event) except -1:
+        cdef int old = record.state
+        cdef int new = registration_advance(old, event)
+        if new == old:
+            return 0
+        record.state = <unsigned char>new
+        target.states[old] -= 1
+        target.states[new] += 1
+        self.cells.rows[target.row].states[old] -= 1
+        self.cells.rows[target.row].states[new] += 1
+        self.cells.transitions[old][new] += 1
+        return 0
+
+    cdef void plan(self, uint32_t slot, Record* record, int64_t due_ns) noexcept nogil:
+        record.intended_ns = due_ns
+        self.wheel.arm(slot, due_ns)
+
+    cdef int enqueue(self, uint32_t slot, Record* record, Target target) except -1:
+        """It is due: from here on its target's governor answers for it."""
+        if record.flags & IN_QUEUE:
+            return 0
+        record.flags |= IN_QUEUE
+        target.queue.push(slot, record.expires_ns if record.state == S_REGISTERED else 0)
+        self.cells.gated[0] += 1
+        if not target.ready:
+            target.ready = True
+            self.ready.append(target)
+        return 0
+
+    cdef void want_addresses(self, Target target, int64_t now_ns):
+        if target.resolving:
+            return
+        if target.resolved_ns and now_ns - target.resolved_ns < LOOKUP_PAUSE_NS and (
+                target.address_count):
+            return
+        target.resolving = True
+        self.wanted.append(target.index)
+
+    cdef void push_send(self, uint32_t slot, Record* record) noexcept nogil:
+        if record.flags & IN_SEND:
+            return
+        record.flags |= IN_SEND
+        record.send_next = NOBODY
+        if self.send_first == NOBODY:
+            self.send_first = slot
+        else:
+            self.records[self.send_last].send_next = slot
+        self.send_last = slot
+
+    # ------------------------------------------------------------------ start
+
+    cdef int start(self, uint32_t slot, Target target, int64_t now_ns) except -1:
+        """The governor lets it go."""
+        cdef Record* record = &self.records[slot]
+        cdef PolicyState policy = <PolicyState>self.policies[record.policy]
+        cdef int address
+        record.flags &= ~(IN_QUEUE | REPEATED | FALLBACK_423)
+        self.cells.gated[0] -= 1
+        self.note_lapse(record, target, now_ns)
+        if self.stopping:
+            if not self.is_bound(record, now_ns) or target.address_count == 0:
+                return self.settle(slot, record, target, now_ns)
+            record.kind = K_UNREGISTER
+            self.set_state(record, target, R_UNREGISTER)
+        else:
+            if record.state == S_REGISTERED:
+                record.kind = K_REFRESH
+            elif record.state == S_UNREGISTERED and not record.flags & EVER:
+                record.kind = K_INITIAL
+            else:
+                record.kind = K_RETRY
+            self.set_state(record, target, R_START)
+        address = target.pick(0, now_ns)
+        record.address = <unsigned char>max(address, 0)
+        record.rounds = 0
+        record.started_ns = 0
+        if record.nonce != NULL and not (
+                policy.rules.nonce_reuse and target.reuse_allowed(now_ns)):
+            nonces_free(&record.nonce)
+        return self.request(slot, record, target, True)
+
+    cdef int request(self, uint32_t slot, Record* record, Target target, bint new_tag) except -1:
+        """A new transaction: CSeq + 1, a branch of its own; sent by the next send()."""
+        cdef Nonce* nonce = record.nonce
+        cdef int actions = 0
+        record.cseq += 1
+        if record.cseq > self.cells.cseq_high[0]:
+            self.cells.cseq_high[0] = record.cseq
+        record.generation += 1
+        record.salt = secret_word(&self.entropy)
+        if new_tag:
+            record.from_tag = secret_word(&self.entropy)
+        record.transaction = <unsigned char>transaction_advance(
+            record.transaction, TX_REQUEST, False, &actions)
+        record.flags &= ~(SENT | CACHED | ICMP_ONCE | ICMP_TWICE)
+        while nonce != NULL:
+            nonce.used = True
+            nonce.nc += 1
+            if not nonce.fresh:
+                record.flags |= CACHED
+            nonce = nonce.next
+        self.wheel.cancel(slot)
+        self.push_send(slot, record)
+        return 0
+
+    # ------------------------------------------------------------------ time
+
+    cdef int on_timer(self, uint32_t slot, int64_t now_ns) except -1:
+        """Timer E or F while a transaction runs; else the next attempt is due."""
+        cdef Record* record = &self.records[slot]
+        cdef PolicyState policy = <PolicyState>self.policies[record.policy]
+        cdef int actions = 0
+        if record.transaction != TX_TRYING and record.transaction != TX_PROCEEDING:
+            return self.enqueue(slot, record, policy.target)
+        if now_ns >= record.give_up_ns:
+            record.transaction = <unsigned char>transaction_advance(
+                record.transaction, TX_TIMER_F, False, &actions)
+            return self.on_error(slot, 408, C_TIMEOUT, now_ns)
+        record.transaction = <unsigned char>transaction_advance(
+            record.transaction, TX_TIMER_E, False, &actions)
+        record.timer_e_ms = next_timer_e_ms(record.transaction, record.timer_e_ms)
+        self.wheel.arm(slot, min(now_ns + record.timer_e_ms * NS_PER_MS, record.give_up_ns))
+        if record.flags & IN_SEND == 0:
+            self.cells.retransmissions[0] += 1
+            self.push_send(slot, record)
+        return 0
+
+    cdef int on_error(self, uint32_t slot, int code, int cause, int64_t now_ns) except -1:
+        """The transaction ended without a response (RFC 3261 8.1.3.1)."""
+        cdef Record* record = &self.records[slot]
+        cdef PolicyState policy = <PolicyState>self.policies[record.policy]
+        cdef Result result
+        result.code = <uint16_t>code
+        result.cause = <unsigned char>cause
+        result.retry_after_s = -1
+        if self.next_address(slot, record, policy.target, now_ns):
+            return 0
+        self.note_reason(record, NULL, 0)
+        return self.fail(slot, record, policy, &result, now_ns)
+
+    cdef bint next_address(self, uint32_t slot, Record* record, Target target,
+                           int64_t now_ns) except -1:
+        """408 and 503 go on to the next address inside the attempt, uncounted."""
+        cdef int address = target.pick(record.address + 1, now_ns)
+        if address < 0:
+            self.want_addresses(target, now_ns)
+            return False
+        record.address = <unsigned char>address
+        nonces_free(&record.nonce)
+        self.request(slot, record, target, False)
+        return True
+
+    # ------------------------------------------------------------------ responses
+
+    cdef int on_final(self, uint32_t slot, const char* data, const Message* message,
+                      int64_t received_ns, int64_t now_ns) except -1:
+        cdef Record* record = &self.records[slot]
+        cdef PolicyState policy = <PolicyState>self.policies[record.policy]
+        cdef Target target = policy.target
+        cdef Result result
+        cdef int code = message.status
+        result.code = <uint16_t>code
+        result.cause = C_RESPONSE
+        result.retry_after_s = message.retry_after
+        if code < 300:
+            return self.succeed(slot, record, policy, data, message, received_ns, now_ns)
+        if code == 503 and message.retry_after > 0:
+            target.addresses[record.address].gated_until_ns = now_ns + NS_PER_S * min(
+                message.retry_after, <int64_t>RETRY_AFTER_CAP_S)
+        if code == 401 or code == 407:
+            if self.answer(slot, record, target, data, message, now_ns):
+                return 0
+        elif code == 423:
+            if self.raise_expires(slot, record, target, message):
+                return 0
+        elif code == 408 or code == 503:
+            if self.next_address(slot, record, target, now_ns):
+                return 0
+        elif code == 494:
+            if self.again_after_494(slot, record, target, policy, now_ns):
+                return 0
+        elif 400 <= code < 500 and record.flags & CACHED and not record.flags & REPEATED:
+            record.flags |= REPEATED
+            self.count_refusal(target, now_ns)
+            nonces_free(&record.nonce)
+            return self.request(slot, record, target, False)
+        self.note_reason(record, data + message.reason.start, message.reason.length)
+        return self.fail(slot, record, policy, &result, now_ns)
+
+    cdef bint answer(self, uint32_t slot, Record* record, Target target, const char* data,
+                     const Message* message, int64_t now_ns) except -1:
+        cdef bint cached_refused = False
+        cdef int verdict = take_challenges(self, record, data, message, &cached_refused)
+        self.cells.challenges[verdict] += 1
+        if record.flags & CACHED:
+            if cached_refused:
+                self.count_refusal(target, now_ns)
+            elif verdict == STALE_ANSWERED:
+                self.cells.reuse_challenged[0] += 1
+        if verdict != ANSWERED and verdict != STALE_ANSWERED:
+            return False
+        record.rounds += 1
+        self.request(slot, record, target, False)
+        return True
+
+    cdef int count_refusal(self, Target target, int64_t now_ns) except -1:
+        self.cells.reuse_refused[0] += 1
+        if target.reuse_refused(now_ns):
+            self.cells.reuse_disabled[0] += 1
+        return 0
+
+    cdef bint raise_expires(self, uint32_t slot, Record* record, Target target,
+                            const Message* message) except -1:
+        """423 (RFC 3261 10.2.8): ask for Min-Expires at once, without credentials."""
+        cdef int64_t wanted = message.min_expires
+        if record.kind == K_UNREGISTER or record.rounds >= ROUNDS_MAX:
+            return False
+        if wanted < 0:
+            if record.flags & FALLBACK_423:
+                return False
+            record.flags |= FALLBACK_423
+            wanted = MIN_EXPIRES_FALLBACK_S
+        if wanted <= record.requested_s:
+            return False
+        record.requested_s = <uint32_t>wanted
+        record.rounds += 1
+        nonces_free(&record.nonce)
+        self.request(slot, record, target, True)
+        return True
+
+    cdef bint again_after_494(self, uint32_t slot, Record* record, Target target,
+                              PolicyState policy, int64_t now_ns) except -1:
+        """494: a new REGISTER at once, counted, so that it ends with max_retries."""
+        if record.kind == K_UNREGISTER or record.retries >= policy.rules.max_retries:
+            return False
+        record.retries += 1
+        record.code = 494
+        nonces_free(&record.nonce)
+        self.set_state(record, target, R_WAIT)
+        self.plan(slot, record, now_ns)
+        return True
+
+    # ------------------------------------------------------------------ results
+
+    cdef int succeed(self, uint32_t slot, Record* record, PolicyState policy, const char* data,
+                     const Message* message, int64_t received_ns, int64_t now_ns) except -1:
+        cdef Target target = policy.target
+        cdef char contact[CONTACT_BYTES_MAX]
+        cdef Result result
+        cdef Nonce* nonce
+        cdef int64_t granted
+        cdef int length
+        if record.flags & CACHED:
+            self.cells.reuse_accepted[0] += 1
+            target.refusals = 0
+        if record.kind == K_UNREGISTER:
+            return self.unregistered(slot, record, target, O_SUCCESS, now_ns)
+        length = self.contact_of(record, policy, contact)
+        granted = granted_s(data, message, contact, <uint32_t>max(length, 0), record.line,
+                            7 if policy.line else 0, record.requested_s)
+        if granted <= 0:
+            result.code, result.cause, result.retry_after_s = message.status, C_UNREADABLE, -1
+            self.note_reason(record, data + message.reason.start, message.reason.length)
+            return self.fail(slot, record, policy, &result, now_ns)
+        self.note_lapse(record, target, now_ns)
+        nonce = record.nonce
+        while nonce != NULL:
+            nonce.fresh = False
+            nonce = nonce.next
+        take_authentication_info(record, data, message)
+        record.granted_s = <uint32_t>granted
+        record.expires_ns = received_ns + granted * NS_PER_S
+        self.registered(slot, record, policy, message.status, received_ns, now_ns)
+        return 0
+
+    cdef int registered(self, uint32_t slot, Record* record, PolicyState policy, int code,
+                        int64_t received_ns, int64_t now_ns) except -1:
+        cdef Target target = policy.target
+        cdef int64_t earliest = 0, latest = 0, due_ns
+        cdef bint recovered = record.failure_class != 0
+        cdef int old = record.state
+        self.cells.rows[target.row].attempts[record.kind][O_SUCCESS] += 1
+        record_ns(self.cells.duration[record.kind], received_ns - record.started_ns)
+        record_ns(self.cells.response[record.kind], received_ns - record.intended_ns)
+        record.retries = 0
+        record.code = <uint16_t>code
+        record.failure_class = 0
+        record.flags |= EVER
+        if record.reason != NULL:
+            free(record.reason)
+            record.reason = NULL
+        self.set_state(record, target, R_SUCCESS)
+        if self.stopping:
+            return self.enqueue(slot, record, target)
+        refresh_window_ns(&policy.rules, record.granted_s, &earliest, &latest)
+        due_ns = received_ns + earliest + <int64_t>(self.uniform() * (latest - earliest))
+        if latest - earliest > 16 * GRID_NS:
+            due_ns -= due_ns % GRID_NS
+        self.plan(slot, record, due_ns)
+        if recovered:
+            self.note(record, target, old, -1.0)
+        return 0
+
+    cdef int fail(self, uint32_t slot, Record* record, PolicyState policy, const Result* result,
+                  int64_t now_ns) except -1:
+        cdef Target target = policy.target
+        cdef Verdict verdict
+        cdef int64_t wait_ns
+        cdef int old = record.state
+        decide(&policy.rules, record.retries, result, &verdict)
+        nonces_free(&record.nonce)
+        if record.kind == K_UNREGISTER and record.state == S_UNREGISTERING:
+            return self.unregistered(slot, record, target, verdict.outcome, now_ns)
+        self.note_lapse(record, target, now_ns)
+        self.cells.rows[target.row].attempts[record.kind][verdict.outcome] += 1
+        record.code = result.code
+        record.failure_class = verdict.failure_class
+        if verdict.counted:
+            record.retries += 1
+        if not verdict.waits:
+            self.wheel.cancel(slot)
+            self.set_state(record, target, R_REJECT)
+            self.note(record, target, old, -1.0)
+        else:
+            wait_ns = verdict.wait_s * NS_PER_S
+            wait_ns += <int64_t>(wait_ns * self.uniform() * policy.rules.retry_jitter / 100.0)
+            self.set_state(record, target, R_WAIT)
+            self.plan(slot, record, now_ns + wait_ns)
+            self.note(record, target, old, wait_ns / 1e9)
+        if self.stopping:
+            return self.settle(slot, record, target, now_ns)
+        return 0
+
+    cdef int unregistered(self, uint32_t slot, Record* record, Target target, int outcome,
+                          int64_t now_ns) except -1:
+        self.cells.rows[target.row].attempts[K_UNREGISTER][outcome] += 1
+        record.expires_ns = 0
+        record.granted_s = 0
+        return self.settle(slot, record, target, now_ns)
+
+    cdef int settle(self, uint32_t slot, Record* record, Target target, int64_t now_ns) except -1:
+        """Nothing more is done for it in this stop, unless a binding is still to be removed."""
+        if self.is_bound(record, now_ns) and record.state != S_UNREGISTERING and (
+                target.address_count):
+            self.wheel.cancel(slot)
+            return self.enqueue(slot, record, target)
+        self.wheel.cancel(slot)
+        self.set_state(record, target, R_RELEASE)
+        if not record.flags & SETTLED:
+            record.flags |= SETTLED
+            self.unsettled -= 1
+        return 0
+
+    # ------------------------------------------------------------------ what is told
+
+    cdef int note_lapse(self, Record* record, Target target, int64_t now_ns) except -1:
+        """A binding whose time is over is counted once."""
+        if record.expires_ns and record.expires_ns <= now_ns:
+            record.expires_ns = 0
+            self.cells.rows[target.row].expired[0] += 1
+        return 0
+
+    cdef int note(self, Record* record, Target target, int old, double retry_in_s) except -1:
+        """A change of state for logs; bounded, so that a mass failure cannot eat the memory."""
+        if len(self.noted) >= NOTES_MAX:
+            self.notes_dropped += 1
+            return 0
+        reason = "" if record.reason == NULL else (<bytes>record.reason).decode("utf-8", "replace")
+        self.noted.append(Event(
+            self.name_of(record), STATES[old], STATES[record.state], record.code,
+            CLASSES[record.failure_class], reason, retry_in_s, target.label))
+        return 0
+
+    cdef void fill_in(self, Record* record, PolicyState policy, Fill* fill) noexcept nogil:
+        fill.call_id = record.call_id
+        fill.client_uri.data = record.text
+        fill.client_uri.length = record.client_uri_length
+        fill.contact_user.data = record.text + record.client_uri_length
+        fill.contact_user.length = record.user_length
+        fill.contact.data = fill.contact_user.data + record.user_length
+        fill.contact.length = record.contact_length
+        fill.line.data = record.line
+        fill.line.length = 7 if policy.line else 0
+        fill.credentials.data = NULL
+        fill.credentials.length = 0
+
+    cdef int contact_of(self, Record* record, PolicyState policy, char* out) noexcept nogil:
+        """The Contact URI as it is sent."""
+        cdef Fill fill
+        self.fill_in(record, policy, &fill)
+        return policy.template.contact_into(out, CONTACT_BYTES_MAX, &fill)

@@ -1,0 +1,43 @@
+# The scoreboard cells that this core writes, looked up once.
+from libc.stdint cimport uint64_t
+from regiment.metrics.scoreboard cimport Scoreboard
+
+cdef enum:
+    ROWS = 51
+
+cdef struct Row:
+    uint64_t* states           # by State
+    uint64_t* attempts[4]      # by Kind, then by Outcome
+    uint64_t* expiring         # 4 horizons
+    uint64_t* expired
+
+cdef class Cells:
+    cdef Scoreboard board
+    cdef Row rows[ROWS]
+    cdef uint64_t* requests_sent
+    cdef uint64_t* responses           # by status - 100, to REGISTER
+    cdef uint64_t* retransmissions
+    cdef uint64_t* transitions[8]      # by State, then by State
+    cdef uint64_t* duration[4]         # histograms by Kind
+    cdef uint64_t* response[4]
+    cdef uint64_t* transaction[5]      # histograms by code class, 2xx first
+    cdef uint64_t* schedule_delay
+    cdef uint64_t* challenges          # by Answer
+    cdef uint64_t* reuse_accepted
+    cdef uint64_t* reuse_challenged
+    cdef uint64_t* reuse_refused
+    cdef uint64_t* reuse_disabled
+    cdef uint64_t* discarded           # by ScanError - 1
+    cdef uint64_t* stray
+    cdef uint64_t* branch_salt
+    cdef uint64_t* wrong_cseq
+    cdef uint64_t* retransmitted
+    cdef uint64_t* inbound_limit
+    cdef uint64_t* icmp
+    cdef uint64_t* gated
+    cdef uint64_t* cseq_high
+    cdef uint64_t* inbound             # by Method
+    cdef uint64_t* answered[3]         # responses sent by method group, by status - 100
+    cdef int _take_row(self, int row) except -1
+    cdef int _take_wire(self) except -1
+    cdef int _take_rest(self) except -1

@@ -1,0 +1,44 @@
+# Secrets, and the challenges that they answer.
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+# One [auth] in memory. text: username, password, realm, then the HA1s of `digests` (raw, in the
+# order of response.Algorithm).
+cdef struct Credential:
+    char* text
+    uint16_t username_length, password_length, realm_length
+    uint8_t digests        # bit per Algorithm for which text holds an HA1
+    uint8_t algorithms     # bit per Algorithm that the lists allow
+
+# A challenge that was answered, kept for the next request (RFC 7616 3.4). One allocation:
+# data: HA1 raw, realm, nonce, opaque (the last three as received, quoted-pairs still escaped).
+cdef struct Nonce:
+    Nonce* next
+    uint32_t nc
+    uint8_t algorithm
+    uint8_t is_proxy, has_qop
+    uint8_t fresh          # the challenge came in the attempt that runs
+    uint8_t used           # the request that is out carries an answer to it
+    uint16_t realm_length, nonce_length, opaque_length
+    uint32_t credential
+    char data[1]
+
+cdef class Keyring:
+    cdef Credential* items
+    cdef uint32_t count, capacity
+    cdef int add(self, object auth) except -1
+    # The credential among [first, first + count) for that realm and algorithm; -1: none.
+    cdef int64_t find(self, uint32_t first, uint32_t count, const char* realm,
+                      uint32_t realm_length, int algorithm) noexcept nogil
+    cdef int ha1_into(self, uint32_t credential, int algorithm, const char* realm,
+                      uint32_t realm_length, uint8_t* out) except -1
+    cdef char* _add_digest(self, Credential* item, object auth, int number, char* at) except NULL
+
+cdef Nonce* nonce_new(const uint8_t* ha1, int ha1_length, const char* realm, uint32_t realm_length,
+                      const char* nonce, uint32_t nonce_length, const char* opaque,
+                      uint32_t opaque_length) except NULL
+cdef void nonces_free(Nonce** head) noexcept nogil
+cdef Nonce* nonce_find(Nonce* head, bint is_proxy, const char* realm,
+                       uint32_t realm_length) noexcept nogil
+cdef const char* nonce_realm(const Nonce* nonce) noexcept nogil
+cdef const char* nonce_text(const Nonce* nonce) noexcept nogil
+cdef const char* nonce_opaque(const Nonce* nonce) noexcept nogil

@@ -1,0 +1,180 @@
+"""Secrets, and the challenges that they answer (RFC 3261 section 22, RFC 7616, RFC 8760)."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memset
+
+from regiment.sip.digest cimport digest_bytes, ha1, read_hex
+from regiment.sip.response cimport A_MD5, A_SHA256, A_SHA512_256
+
+from regiment.errors import LocalError
+from regiment.model import MD5, SHA256, SHA512_256
+
+cdef dict NUMBERS = {MD5: <int>A_MD5, SHA256: <int>A_SHA256, SHA512_256: <int>A_SHA512_256}
+
+
+cdef inline char lower(char c) noexcept nogil:
+    return c + 32 if 65 <= c <= 90 else c
+
+
+cdef bint same_text(const char* a, const char* b, uint32_t length) noexcept nogil:
+    """Realms are compared without regard to case, as Asterisk does."""
+    cdef uint32_t at
+    for at in range(length):
+        if lower(a[at]) != lower(b[at]):
+            return False
+    return True
+
+
+cdef class Keyring:
+    """The `[auth]` objects of an engine's registrations, in one block."""
+
+    def __dealloc__(self):
+        cdef uint32_t at
+        for at in range(self.count):
+            free(self.items[at].text)
+        free(self.items)
+
+    cdef int add(self, object auth) except -1:
+        cdef bytes username = auth.username.encode("utf-8", "surrogateescape")
+        cdef bytes password = auth.password.encode("utf-8", "surrogateescape")
+        cdef bytes realm = b"" if auth.realm == "*" else auth.realm.encode(
+            "utf-8", "surrogateescape")
+        cdef Py_ssize_t lengths = len(username) + len(password) + len(realm)
+        cdef uint32_t capacity
+        cdef Credential* items
+        cdef Credential* item
+        cdef char* at
+        cdef int number
+        if max(len(username), len(password), len(realm)) > 65535:
+            raise LocalError(f"[{auth.name}] has a value longer than 65535 bytes")
+        if self.count == self.capacity:
+            capacity = max(self.capacity + self.capacity // 8, self.capacity + 16)
+            items = <Credential*>realloc(self.items, capacity * sizeof(Credential))
+            if items == NULL:
+                raise MemoryError
+            self.items, self.capacity = items, capacity
+        item = &self.items[self.count]
+        memset(item, 0, sizeof(Credential))
+        for name, number in NUMBERS.items():
+            if not auth.algorithms or name in auth.algorithms:
+                item.algorithms |= 1 << number
+            if name in auth.digests:
+                lengths += digest_bytes(number)
+        item.text = <char*>malloc(lengths if lengths else 1)
+        if item.text == NULL:
+            raise MemoryError
+        item.username_length = <uint16_t>PyBytes_GET_SIZE(username)
+        item.password_length = <uint16_t>PyBytes_GET_SIZE(password)
+        item.realm_length = <uint16_t>PyBytes_GET_SIZE(realm)
+        at = item.text
+        for part in (username, password, realm):
+            memcpy(at, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
+            at += PyBytes_GET_SIZE(part)
+        for number in range(A_MD5, A_SHA512_256 + 1):
+            at = self._add_digest(item, auth, number, at)
+        self.count += 1
+        return 0
+
+    cdef char* _add_digest(self, Credential* item, object auth, int number, char* at) except NULL:
+        cdef bytes digest
+        for name in NUMBERS:
+            if NUMBERS[name] == number and name in auth.digests:
+                digest = auth.digests[name].encode("ascii", "replace")
+                if len(digest) != 2 * digest_bytes(number) or read_hex(
+                        <uint8_t*>at, digest, digest_bytes(number)) != 0:
+                    raise LocalError(f"[{auth.name}] has a {name} digest that is not hex")
+                item.digests |= 1 << number
+                at += digest_bytes(number)
+        return at
+
+    cdef int64_t find(self, uint32_t first, uint32_t count, const char* realm,
+                      uint32_t realm_length, int algorithm) noexcept nogil:
+        """The first with an equal realm, else the first for any realm (asterisk-like choice)."""
+        cdef int64_t wildcard = -1
+        cdef uint32_t at
+        cdef Credential* item
+        for at in range(first, first + count):
+            item = &self.items[at]
+            if not item.algorithms >> algorithm & 1:
+                continue
+            if not item.digests >> algorithm & 1 and item.password_length == 0:
+                continue
+            if item.realm_length == 0:
+                if wildcard < 0:
+                    wildcard = at
+            elif item.realm_length == realm_length and same_text(
+                    item.text + item.username_length + item.password_length, realm, realm_length):
+                return at
+        return wildcard
+
+    cdef int ha1_into(self, uint32_t credential, int algorithm, const char* realm,
+                      uint32_t realm_length, uint8_t* out) except -1:
+        """A stored digest beats the password."""
+        cdef Credential* item = &self.items[credential]
+        cdef char* at
+        cdef int number
+        if item.digests >> algorithm & 1:
+            at = item.text + item.username_length + item.password_length + item.realm_length
+            for number in range(A_MD5, algorithm):
+                if item.digests >> number & 1:
+                    at += digest_bytes(number)
+            memcpy(out, at, digest_bytes(algorithm))
+            return 0
+        return ha1(algorithm, item.text, item.username_length, realm, realm_length,
+                   item.text + item.username_length, item.password_length, out)
+
+
+cdef Nonce* nonce_new(const uint8_t* ha1_raw, int ha1_length, const char* realm,
+                      uint32_t realm_length, const char* nonce, uint32_t nonce_length,
+                      const char* opaque, uint32_t opaque_length) except NULL:
+    cdef Nonce* item = <Nonce*>malloc(
+        sizeof(Nonce) + ha1_length + realm_length + nonce_length + opaque_length)
+    cdef char* at
+    if item == NULL:
+        raise MemoryError
+    memset(item, 0, sizeof(Nonce))
+    item.realm_length = <uint16_t>realm_length
+    item.nonce_length = <uint16_t>nonce_length
+    item.opaque_length = <uint16_t>opaque_length
+    at = item.data
+    memcpy(at, ha1_raw, ha1_length)
+    at += ha1_length
+    memcpy(at, realm, realm_length)
+    at += realm_length
+    memcpy(at, nonce, nonce_length)
+    at += nonce_length
+    memcpy(at, opaque, opaque_length)
+    return item
+
+
+cdef void nonces_free(Nonce** head) noexcept nogil:
+    cdef Nonce* item = head[0]
+    cdef Nonce* following
+    while item != NULL:
+        following = item.next
+        free(item)
+        item = following
+    head[0] = NULL
+
+
+cdef const char* nonce_realm(const Nonce* nonce) noexcept nogil:
+    return nonce.data + digest_bytes(nonce.algorithm)
+
+
+cdef const char* nonce_text(const Nonce* nonce) noexcept nogil:
+    return nonce_realm(nonce) + nonce.realm_length
+
+
+cdef const char* nonce_opaque(const Nonce* nonce) noexcept nogil:
+    return nonce_text(nonce) + nonce.nonce_length
+
+
+cdef Nonce* nonce_find(Nonce* head, bint is_proxy, const char* realm,
+                       uint32_t realm_length) noexcept nogil:
+    while head != NULL:
+        if head.is_proxy == is_proxy and head.realm_length == realm_length and memcmp(
+                nonce_realm(head), realm, realm_length) == 0:
+            return head
+        head = head.next
+    return NULL

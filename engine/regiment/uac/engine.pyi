@@ -1,0 +1,77 @@
+"""The user agent client's core: registrations kept alive, by the batch.
+
+A worker (or a test) drives it by five verbs, with integer monotonic nanoseconds. It reads no clock,
+opens no socket and draws no randomness but from the seed and the key it is given.
+"""
+
+from collections.abc import Sequence
+
+from regiment.datagram import Batch
+from regiment.metrics.scoreboard import Scoreboard
+from regiment.model import Event, Policy, Registration, Status, Transport
+from regiment.uac.destination import TargetInfo
+
+class Engine:
+    """The registrations of one worker."""
+
+    def __init__(
+        self, scoreboard: Scoreboard, *, seed: int, instance_key: bytes, cseq_base: int
+    ) -> None:
+        """`seed`: 0 … 2**128 - 1. `instance_key`: 16 to 64 bytes, the same for a replaced worker
+        (Call-IDs follow from it and the names). `cseq_base`: the CSeq before the first one sent."""
+    def __len__(self) -> int:
+        """How many registrations are loaded."""
+    def add_transport(self, transport: Transport, host: str, port: int) -> int:
+        """A socket's index; `host` and `port` are what Via and Contact publish."""
+    def add_policy(self, policy: Policy) -> int:
+        """The index that `Registration.policy` names; LocalError: its transport is unknown."""
+    def load(self, registrations: Sequence[Registration]) -> None:
+        """Takes a batch; nothing is sent before `begin`. LocalError: a name for the second time.
+
+        Some 3 µs a registration, of which half are keyed hashes.
+        """
+    def begin(self, now_ns: int) -> None:
+        """Plans the first attempt of everything loaded since the last begin: each at a moment of
+        its own in (now, now + max_random_initial_delay]."""
+    def receive(self, inbox: Batch, now_ns: int) -> None:
+        """Takes the datagrams that came. Never raises for what a peer sent: it is counted."""
+    def expire(self, now_ns: int) -> None:
+        """Fires the timers that are due: retransmissions, time-outs, planned attempts."""
+    def launch(self, now_ns: int) -> None:
+        """Starts the attempts that are due as far as the targets' governors allow."""
+    def send(self, outbox: Batch, now_ns: int) -> bool:
+        """Fills the outbox with what must go out; True: more is waiting (call again once the
+        outbox is cleared)."""
+    def deadline_ns(self) -> int:
+        """When expire() or launch() have work next; -1: nothing is planned."""
+    def events(self) -> list[Event]:
+        """The changes of state since the last call that a log should tell; at most 4,096."""
+    def lookups(self) -> list[int]:
+        """Targets whose addresses are wanted; answer each with `set_addresses`."""
+    def targets(self) -> list[TargetInfo]:
+        """All targets with their registrations."""
+    def set_addresses(
+        self, target: int, peers: list[bytes], now_ns: int, error: str = ""
+    ) -> None:
+        """The addresses of a target (sockaddr bytes, best first; 32 are kept), or none and why.
+
+        Without any address, what is due fails and waits; old addresses outlive a failed lookup.
+        """
+    def set_rate(self, target: int, rate: float) -> None:
+        """This worker's share of the target's attempts a second; 0: no limit."""
+    def set_row(self, target: int, row: int) -> None:
+        """The scoreboard row of the target's registrar."""
+    def unregister_all(self, now_ns: int, rate: float) -> None:
+        """Stops: removes every binding, at most `rate` a second and target (0: no limit)."""
+    def remaining(self) -> int:
+        """How many registrations are still to settle after `unregister_all`."""
+    def survey(self, now_ns: int) -> None:
+        """Refreshes the gauges that need a walk over all records (about 3 ns a registration)."""
+    def icmp(self, quoted: bytes, peer: bytes, now_ns: int) -> None:
+        """An ICMP error: `quoted` is what came back of our datagram, perhaps nothing."""
+    def status(self, name: str, now_ns: int) -> Status | None:
+        """One registration for people; None: no such name here."""
+    def names(self, start: int, count: int) -> list[str]:
+        """The names of `count` registrations from slot `start`."""
+    def unarmed(self) -> list[str]:
+        """Registrations that nothing would ever wake: always empty. For tests."""

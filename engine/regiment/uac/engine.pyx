@@ -1,0 +1,574 @@
+"""The user agent client's core: registrations kept alive, by the batch.
+
+Five verbs, in batches, with integer monotonic nanoseconds: `receive`, `expire`, `launch`, `send`,
+`deadline_ns`/`events`. No clock, no socket, no randomness of its own: a worker or a test drives it.
+"""
+
+from hashlib import blake2b
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memset
+
+from regiment.datagram cimport peer_from_bytes
+from regiment.metrics.scoreboard cimport Scoreboard, record_ns
+from regiment.sip.branch cimport BRANCH_BYTES, read_branch
+from regiment.sip.request cimport Fill, Template
+from regiment.sip.scanner cimport M_REGISTER, SCAN_OK, scan
+from regiment.timing.wheel cimport Wheel
+from regiment.uac.attempt cimport NOBODY
+from regiment.uac.cells cimport Cells
+from regiment.uac.challenge cimport credentials_bound, write_credentials
+from regiment.uac.governor cimport bucket_ready_ns, bucket_set_rate, bucket_take
+from regiment.uac.policy cimport (
+    C_NO_ADDRESS, C_TRANSPORT, C_WRONG_FAMILY, K_INITIAL, K_REFRESH, K_RETRY, K_UNREGISTER,
+    S_REGISTERED, S_REJECTED, S_UNREGISTERED, Result,
+)
+from regiment.uac.registration cimport (
+    BEGUN, ICMP_ONCE, ICMP_TWICE, IN_QUEUE, IN_SEND, SENT, SETTLED,
+)
+from regiment.uac.target cimport ADDRESSES_MAX
+from regiment.uac.transaction cimport (
+    TX_1XX, TX_FINAL, TX_PROCEEDING, TX_TRANSPORT_ERROR, TX_TRYING, transaction_advance,
+)
+
+from regiment.errors import LocalError
+from regiment.model import CLASSES, STATES, Status
+from regiment.uac.destination import TargetInfo, destination_of, label_of
+
+cdef int64_t NS_PER_S = 1_000_000_000
+cdef int64_t NS_PER_MS = 1_000_000
+
+cdef enum:
+    FIRED_MAX = 1024
+    # What Template.fixed_bytes leaves out: digits of CSeq and Expires, tag, Call-ID, branch.
+    NUMBERS_BYTES = 256
+    REPLIES_MAX = 256
+    REPLIES_BYTES = 1 << 20
+
+
+cdef class Engine(Attempts):
+    """The registrations of one worker. See engine.pyi for the face."""
+
+    def __init__(self, Scoreboard scoreboard, *, seed, bytes instance_key, cseq_base):
+        super().__init__(instance_key)
+        self.cells = Cells(scoreboard)
+        self.wheel = Wheel(0)
+        self.gates = Wheel(0)
+        self.random = seed & 0xFFFFFFFFFFFFFFFF
+        keyed = blake2b(seed.to_bytes(16, "big"), key=instance_key, digest_size=16).digest()
+        self.entropy.key0 = int.from_bytes(keyed[:8], "big")
+        self.entropy.key1 = int.from_bytes(keyed[8:], "big")
+        self.cseq_base = cseq_base
+        self.send_first = self.send_last = NOBODY
+        self.target_list, self.ready, self.wanted, self.noted = [], [], [], []
+        self.transports = []
+        self.target_by_key = {}
+        self.inbound = Inbound(instance_key)
+        self.replies = Batch.outbox(REPLIES_MAX, REPLIES_BYTES)
+
+    def __dealloc__(self):
+        free(self.scratch)
+
+    def __len__(self):
+        return self.count
+
+    # ------------------------------------------------------------------ loading
+
+    def add_transport(self, transport, host, port):
+        self.transports.append((transport, host, port))
+        return len(self.transports) - 1
+
+    def add_policy(self, policy):
+        cdef int socket
+        for socket, (transport, _, _) in enumerate(self.transports):
+            if not policy.transport or transport.name == policy.transport:
+                break
+        else:
+            raise LocalError(f"no transport {policy.transport or 'udp'!r} for {policy.server_uri}")
+        transport, host, port = self.transports[socket]
+        target = self._target_for(policy, socket)
+        self.policies.append(PolicyState(
+            policy, Template(policy, transport, host, port), target, socket))
+        return len(self.policies) - 1
+
+    cdef Target _target_for(self, object policy, int socket):
+        destination = destination_of(policy)
+        key = (*destination, socket)
+        cdef Target target = self.target_by_key.get(key)
+        if target is None:
+            target = Target(
+                len(self.target_list), label_of(policy.server_uri), destination.host,
+                destination.port, destination.protocol, destination.is_literal, socket)
+            self.target_list.append(target)
+            self.target_by_key[key] = target
+            self.gates.resize(<uint32_t>len(self.target_list))
+            self.want_addresses(target, 0)
+        if policy.max_rate > 0 and (target.max_rate <= 0 or policy.max_rate < target.max_rate):
+            target.max_rate = policy.max_rate
+        elif target.max_rate < 0:
+            target.max_rate = 0
+        bucket_set_rate(&target.bucket, target.max_rate)
+        return target
+
+    def load(self, registrations):
+        cdef int64_t slot
+        cdef Target target
+        cdef PolicyState policy
+        self.reserve(<uint32_t>len(registrations))
+        for registration in registrations:
+            slot = self.add(registration)
+            if slot < 0:
+                raise LocalError(f"[{registration.name}] was handed over twice")
+            policy = <PolicyState>self.policies[self.records[slot].policy]
+            target = policy.target
+            target.registrations += 1
+            target.states[S_UNREGISTERED] += 1
+            self.cells.rows[target.row].states[S_UNREGISTERED] += 1
+            self.records[slot].cseq = self.cseq_base
+            self.records[slot].requested_s = policy.rules.expiration_s
+        self.wheel.resize(self.capacity)
+
+    def begin(self, now_ns):
+        cdef int64_t now = now_ns
+        cdef uint32_t slot
+        cdef Record* record
+        cdef PolicyState policy
+        cdef double span_ns
+        self.cells.cseq_high[0] = max(self.cells.cseq_high[0], self.cseq_base)
+        for slot in range(self.begun, self.count):
+            record = &self.records[slot]
+            policy = <PolicyState>self.policies[record.policy]
+            record.flags |= BEGUN
+            record.kind = K_INITIAL
+            span_ns = <double>policy.rules.max_random_initial_delay_s * NS_PER_S
+            # 1 - u: zero is left out, the whole of the delay is in
+            self.plan(slot, record, now + <int64_t>((1.0 - self.uniform()) * span_ns))
+        self.begun = self.count
+
+    def set_rate(self, target, rate):
+        bucket_set_rate(&(<Target>self.target_list[target]).bucket, rate)
+
+    def set_row(self, target, row):
+        cdef Target moved = <Target>self.target_list[target]
+        cdef int state
+        for state in range(7):
+            self.cells.rows[moved.row].states[state] -= moved.states[state]
+            self.cells.rows[row].states[state] += moved.states[state]
+        moved.row = row
+
+    def set_addresses(self, target, peers, now_ns, error=""):
+        cdef Target resolved = <Target>self.target_list[target]
+        cdef uint32_t at
+        resolved.resolving = False
+        resolved.resolved_ns = now_ns
+        if peers:
+            memset(resolved.addresses, 0, sizeof(resolved.addresses))
+            resolved.address_count = <uint32_t>min(len(peers), ADDRESSES_MAX)
+            for at in range(resolved.address_count):
+                peer_from_bytes(&resolved.addresses[at].peer, peers[at])
+                self.inbound.trust(&resolved.addresses[at].peer)
+            if resolved.queue.count and not resolved.ready:
+                resolved.ready = True
+                self.ready.append(resolved)
+        elif resolved.address_count == 0:
+            self._fail_queued(resolved, now_ns, error)
+
+    def _fail_queued(self, Target target, now_ns, error):
+        """No address: whoever was due has failed, and waits its retry interval."""
+        cdef int64_t slot
+        cdef Record* record
+        cdef Result result
+        cdef bytes reason = error.encode("utf-8", "replace")
+        result.code = 503
+        result.cause = C_WRONG_FAMILY if target.is_literal else C_NO_ADDRESS
+        result.retry_after_s = -1
+        while True:
+            slot = target.queue.pop()
+            if slot < 0:
+                return
+            record = &self.records[slot]
+            record.flags &= ~IN_QUEUE
+            self.cells.gated[0] -= 1
+            if self.stopping:
+                self.settle(<uint32_t>slot, record, target, now_ns)
+                continue
+            record.kind = K_REFRESH if record.state == S_REGISTERED else (
+                K_INITIAL if record.state == S_UNREGISTERED else K_RETRY)
+            self.note_reason(record, reason, <uint32_t>len(reason))
+            self.fail(<uint32_t>slot, record, <PolicyState>self.policies[record.policy], &result,
+                      now_ns)
+
+    # ------------------------------------------------------------------ the five verbs
+
+    def receive(self, Batch inbox, now_ns):
+        cdef int64_t now = now_ns
+        cdef uint32_t at
+        cdef Message message
+        cdef const Datagram* datagram
+        cdef int error
+        for at in range(inbox.count):
+            datagram = &inbox.items[at]
+            error = scan(datagram.data, datagram.length, &message)
+            if error != SCAN_OK:
+                self.cells.discarded[error - 1] += 1
+            elif message.is_request:
+                self._respond(datagram, &message, now)
+            else:
+                self._take_response(datagram, &message, now)
+
+    cdef int64_t _own_slot(self, const char* branch, uint32_t length) noexcept nogil:
+        """The registration whose transaction runs under that branch; else -1, and counted."""
+        cdef uint32_t slot = 0, generation = 0
+        cdef unsigned long long salt = 0
+        cdef Record* record
+        if not read_branch(branch, length, &slot, &generation, &salt) or slot >= self.count:
+            self.cells.stray[0] += 1
+            return -1
+        record = &self.records[slot]
+        if generation != record.generation:
+            if <uint32_t>(record.generation - generation) <= 4:
+                self.cells.retransmitted[0] += 1
+            else:
+                self.cells.stray[0] += 1
+            return -1
+        if salt != record.salt:
+            self.cells.branch_salt[0] += 1
+            return -1
+        if record.transaction != TX_TRYING and record.transaction != TX_PROCEEDING:
+            self.cells.retransmitted[0] += 1
+            return -1
+        return slot
+
+    cdef int _take_response(self, const Datagram* datagram, const Message* message,
+                            int64_t now_ns) except -1:
+        cdef int64_t slot = self._own_slot(
+            datagram.data + message.via_branch.start, message.via_branch.length)
+        cdef Record* record
+        cdef int actions = 0
+        cdef int64_t received_ns
+        if slot < 0:
+            return 0
+        record = &self.records[slot]
+        if message.cseq != record.cseq or message.cseq_method != M_REGISTER or (
+                not record.flags & SENT):
+            self.cells.wrong_cseq[0] += 1
+            return 0
+        if message.status < 100 or message.status > 699:
+            self.cells.discarded[1] += 1
+            return 0
+        self.cells.responses[message.status - 100] += 1
+        if message.status < 200:
+            record.transaction = <unsigned char>transaction_advance(
+                record.transaction, TX_1XX, False, &actions)
+            return 0
+        record.transaction = <unsigned char>transaction_advance(
+            record.transaction, TX_FINAL, False, &actions)
+        # a kernel's stamp, unless it lies before the send or in the future
+        received_ns = datagram.time_ns
+        if received_ns < record.sent_ns or received_ns > now_ns:
+            received_ns = now_ns
+        record_ns(self.cells.transaction[message.status // 100 - 2], received_ns - record.sent_ns)
+        self.wheel.cancel(<uint32_t>slot)
+        return self.on_final(<uint32_t>slot, datagram.data, message, received_ns, now_ns)
+
+    cdef int _respond(self, const Datagram* datagram, const Message* message,
+                      int64_t now_ns) except -1:
+        cdef int status = self.inbound.status_for(message)
+        cdef int group
+        self.cells.inbound[message.method] += 1
+        if status == 0:
+            return 0
+        if not self.inbound.may_answer(&datagram.peer, now_ns) or self.inbound.answer(
+                datagram, message, self.replies, status) < 0:
+            self.cells.inbound_limit[0] += 1
+            return 0
+        group = 0 if message.method == M_REGISTER else 1 if status == 200 else 2
+        self.cells.answered[group][status - 100] += 1
+        return 0
+
+    def expire(self, now_ns):
+        cdef int64_t now = now_ns
+        cdef uint32_t fired[FIRED_MAX]
+        cdef uint32_t count, at
+        while True:
+            count = self.wheel.expire(now, fired, FIRED_MAX)
+            for at in range(count):
+                self.on_timer(fired[at], now)
+            if count < FIRED_MAX:
+                return
+
+    def launch(self, now_ns):
+        cdef int64_t now = now_ns
+        cdef uint32_t fired[FIRED_MAX]
+        cdef uint32_t count, at
+        while True:
+            count = self.gates.expire(now, fired, FIRED_MAX)
+            for at in range(count):
+                self._drain(<Target>self.target_list[fired[at]], now)
+            if count < FIRED_MAX:
+                break
+        if self.ready:
+            for target in self.ready:
+                (<Target>target).ready = False
+                self._drain(<Target>target, now)
+            self.ready.clear()
+
+    cdef int _drain(self, Target target, int64_t now_ns) except -1:
+        """Starts who may start; leaves the target's gate armed if somebody still waits."""
+        cdef int64_t opens_ns
+        while target.queue.count:
+            if target.address_count == 0:
+                if self.stopping:
+                    self._fail_queued(target, now_ns, "")
+                    return 0
+                self.want_addresses(target, now_ns)
+                return 0
+            opens_ns = target.gate_ns(now_ns)
+            if opens_ns == 0 and bucket_take(&target.bucket, now_ns):
+                self.start(<uint32_t>target.queue.pop(), target, now_ns)
+                continue
+            self.gates.arm(target.index, opens_ns if opens_ns else bucket_ready_ns(&target.bucket))
+            return 0
+        return 0
+
+    def send(self, Batch outbox, now_ns):
+        cdef int64_t now = now_ns
+        cdef uint32_t slot
+        cdef int written
+        if self.replies.count and self._forward_replies(outbox) == 0:
+            return True
+        while self.send_first != NOBODY:
+            slot = self.send_first
+            written = self._send_one(slot, outbox, now)
+            if written < 0:
+                return True
+            self.send_first = self.records[slot].send_next
+            self.records[slot].flags &= ~IN_SEND
+        self.send_last = NOBODY
+        return False
+
+    cdef int _forward_replies(self, Batch outbox) except -1:
+        """1: all answers to requests stand in the outbox; 0: it is full."""
+        cdef Datagram* reply
+        cdef char* room
+        while self.replies.cursor < self.replies.count:
+            reply = &self.replies.items[self.replies.cursor]
+            room = outbox.reserve(reply.length)
+            if room == NULL:
+                return 0
+            memcpy(room, reply.data, reply.length)
+            outbox.commit(reply.length, &reply.peer, reply.socket)
+            self.replies.cursor += 1
+        self.replies.clear()
+        return 1
+
+    cdef int _scratch_for(self, uint32_t length) except -1:
+        cdef char* scratch
+        if length > self.scratch_bytes:
+            scratch = <char*>realloc(self.scratch, length)
+            if scratch == NULL:
+                raise MemoryError
+            self.scratch, self.scratch_bytes = scratch, length
+        return 0
+
+    cdef int _send_one(self, uint32_t slot, Batch outbox, int64_t now_ns) except -2:
+        """1: it stands in the outbox; 0: nothing to send any more; -1: the outbox is full."""
+        cdef Record* record = &self.records[slot]
+        cdef PolicyState policy = <PolicyState>self.policies[record.policy]
+        cdef Fill fill
+        cdef uint32_t bound
+        cdef int length
+        cdef char* room
+        if record.transaction != TX_TRYING and record.transaction != TX_PROCEEDING:
+            return 0
+        self.fill_in(record, policy, &fill)
+        bound = NUMBERS_BYTES + policy.template.fixed_bytes
+        bound += 2 * record.client_uri_length + record.user_length + record.contact_length
+        if record.nonce != NULL:
+            length = <int>credentials_bound(self, record, policy)
+            self._scratch_for(<uint32_t>length)
+            bound += length
+        room = outbox.reserve(bound)
+        if room == NULL:
+            return -1
+        if record.nonce != NULL:
+            length = write_credentials(self, record, policy, self.scratch, self.scratch_bytes)
+            fill.credentials.data = self.scratch
+            fill.credentials.length = <uint32_t>max(length, 0)
+        fill.slot, fill.generation, fill.salt = slot, record.generation, record.salt
+        fill.from_tag, fill.cseq = record.from_tag, record.cseq
+        fill.expires = 0 if record.kind == K_UNREGISTER else <int64_t>record.requested_s
+        length = policy.template.build(room, bound, &fill)
+        if length < 0:
+            return -1
+        outbox.commit(<uint32_t>length, &policy.target.addresses[record.address].peer,
+                      policy.socket)
+        if not record.flags & SENT:
+            self._mark_sent(slot, record, policy, now_ns)
+        return 1
+
+    cdef void _mark_sent(self, uint32_t slot, Record* record, PolicyState policy,
+                         int64_t now_ns) noexcept nogil:
+        """Timers E and F run from the first send (RFC 3261 17.1.2.2)."""
+        record.flags |= SENT
+        record.sent_ns = now_ns
+        if record.started_ns == 0:
+            record.started_ns = now_ns
+            record_ns(self.cells.schedule_delay, now_ns - record.intended_ns)
+        record.give_up_ns = now_ns + policy.rules.timer_b_ms * NS_PER_MS
+        record.timer_e_ms = policy.rules.timer_t1_ms
+        self.cells.requests_sent[0] += 1
+        self.wheel.arm(slot, min(now_ns + record.timer_e_ms * NS_PER_MS, record.give_up_ns))
+
+    def deadline_ns(self):
+        cdef int64_t timers = self.wheel.deadline_ns()
+        cdef int64_t gates = self.gates.deadline_ns()
+        if timers < 0 or 0 <= gates < timers:
+            return gates
+        return timers
+
+    def events(self):
+        noted = self.noted
+        self.noted = []
+        return noted
+
+    def lookups(self):
+        wanted = self.wanted
+        self.wanted = []
+        return wanted
+
+    # ------------------------------------------------------------------ rare things
+
+    def icmp(self, bytes quoted, bytes peer, now_ns):
+        """The second error for a transaction ends it as 503 (RFC 3261 18.4)."""
+        cdef Py_ssize_t at = quoted.find(b"z9hG4bK")
+        cdef int64_t slot = -1
+        cdef int actions = 0
+        cdef Record* record
+        self.cells.icmp[0] += 1
+        if at >= 0 and at + BRANCH_BYTES <= PyBytes_GET_SIZE(quoted):
+            slot = self._own_slot(PyBytes_AS_STRING(quoted) + at, BRANCH_BYTES)
+        if slot < 0:
+            return
+        record = &self.records[slot]
+        if not record.flags & ICMP_ONCE:
+            record.flags |= ICMP_ONCE
+            return
+        record.flags |= ICMP_TWICE
+        record.transaction = <unsigned char>transaction_advance(
+            record.transaction, TX_TRANSPORT_ERROR, False, &actions)
+        self.wheel.cancel(<uint32_t>slot)
+        self.on_error(<uint32_t>slot, 503, C_TRANSPORT, now_ns)
+
+    def unregister_all(self, now_ns, rate):
+        cdef uint32_t slot
+        cdef int64_t now = now_ns
+        cdef Record* record
+        cdef PolicyState policy
+        if self.stopping:
+            return
+        self.stopping = True
+        self.unsettled = self.count
+        for target in self.target_list:
+            bucket_set_rate(&(<Target>target).bucket, rate)
+            (<Target>target).bucket.theoretical_ns = 0
+            self.gates.cancel((<Target>target).index)
+            if (<Target>target).queue.count and not (<Target>target).ready:
+                (<Target>target).ready = True
+                self.ready.append(target)
+        for slot in range(self.count):
+            record = &self.records[slot]
+            if record.transaction == TX_TRYING or record.transaction == TX_PROCEEDING:
+                continue
+            if record.flags & IN_QUEUE:
+                continue
+            policy = <PolicyState>self.policies[record.policy]
+            self.settle(slot, record, policy.target, now)
+
+    def remaining(self):
+        return self.unsettled if self.stopping else self.count
+
+    def survey(self, now_ns):
+        cdef int64_t now = now_ns
+        cdef int64_t left
+        cdef uint32_t slot
+        cdef Record* record
+        cdef Target target
+        cdef int row
+        for row in range(51):
+            memset(self.cells.rows[row].expiring, 0, 4 * sizeof(unsigned long long))
+        for slot in range(self.count):
+            record = &self.records[slot]
+            if record.expires_ns == 0 or record.expires_ns - now > 300 * NS_PER_S:
+                continue
+            target = (<PolicyState>self.policies[record.policy]).target
+            self.note_lapse(record, target, now)
+            if record.expires_ns == 0:
+                continue
+            left = record.expires_ns - now
+            self.cells.rows[target.row].expiring[3] += 1
+            self.cells.rows[target.row].expiring[2] += left <= 60 * NS_PER_S
+            self.cells.rows[target.row].expiring[1] += left <= 30 * NS_PER_S
+            self.cells.rows[target.row].expiring[0] += left <= 10 * NS_PER_S
+        left = 0
+        for target in self.target_list:
+            left += not target.reuse_allowed(now)
+        self.cells.reuse_disabled[0] = left
+
+    def targets(self):
+        return [
+            TargetInfo(target.index, target.label, target.host, target.port, target.protocol,
+                       target.registrations, max(target.max_rate, 0.0))
+            for target in self.target_list
+        ]
+
+    def names(self, start, count):
+        cdef uint32_t slot
+        return [self.name_of(&self.records[slot])
+                for slot in range(start, min(start + count, self.count))]
+
+    def status(self, name, now_ns):
+        cdef int64_t slot = self.find(name)
+        cdef int64_t now = now_ns
+        cdef int64_t due
+        cdef Record* record
+        cdef PolicyState policy
+        if slot < 0:
+            return None
+        record = &self.records[slot]
+        policy = <PolicyState>self.policies[record.policy]
+        due = self.wheel.due_ns(<uint32_t>slot)
+        if record.transaction == TX_TRYING or record.transaction == TX_PROCEEDING:
+            due = -1
+        return Status(
+            name=name,
+            server_uri=policy.policy.server_uri,
+            client_uri=(<bytes>record.text[:record.client_uri_length]).decode(
+                "utf-8", "surrogateescape"),
+            state=STATES[record.state],
+            code=record.code,
+            failure_class=CLASSES[record.failure_class],
+            reason="" if record.reason == NULL else (<bytes>record.reason).decode(
+                "utf-8", "replace"),
+            call_id=(<bytes>(<char*>record.call_id)[:16]).hex(),
+            cseq=record.cseq,
+            retries=record.retries,
+            granted_s=record.granted_s,
+            expires_in_s=(record.expires_ns - now) / 1e9 if record.expires_ns else -1.0,
+            next_attempt_in_s=(due - now) / 1e9 if due >= 0 else -1.0,
+            target=policy.target.label,
+        )
+
+    def unarmed(self):
+        """Names of registrations that nothing would ever wake: always empty (for tests)."""
+        cdef uint32_t slot
+        cdef Record* record
+        lost = []
+        for slot in range(self.begun):
+            record = &self.records[slot]
+            if record.state == S_REJECTED or record.flags & (SETTLED | IN_QUEUE | IN_SEND):
+                continue
+            if not self.wheel.is_armed(slot):
+                lost.append(self.name_of(record))
+        return lost

@@ -1,0 +1,12 @@
+"""Requests that reach our sockets: a registration client answers, and keeps no state for it."""
+
+class Inbound:
+    """Answers to requests; one object a worker."""
+
+    def __init__(self, tag_key: bytes) -> None: ...
+
+def with_received(via: bytes, address: bytes, port: int) -> bytes:
+    """The topmost Via value with `received`, and `rport` filled where it was asked for."""
+
+def split_value(text: bytes) -> tuple[bytes, bytes, bytes]:
+    """The first of comma-separated values, the comma, and the rest; quotes hide commas."""

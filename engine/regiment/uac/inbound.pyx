@@ -1,0 +1,192 @@
+"""Requests that reach our sockets: a registration client answers, and keeps no state for it.
+
+A stateless UAS (RFC 3261 section 8.2.7) sends a retransmitted request the same answer again, with
+the same To tag, because the tag is a keyed hash of Call-ID, From tag and CSeq. ACK is absorbed.
+An answer is never longer than the request plus To tag and Allow, so that nobody can make us amplify
+what he sends in somebody else's name; and a source that is no address of a target of ours gets at
+most `ANSWERS_PER_S` answers a second.
+"""
+
+from hashlib import blake2b
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdio cimport snprintf
+from libc.string cimport memcpy
+
+from regiment.datagram cimport format_peer
+from regiment.sip.scanner cimport (
+    H_CALL_ID, H_CSEQ, H_FROM, H_TO, H_VIA, M_ACK, M_BYE, M_CANCEL, M_INFO, M_INVITE,
+    M_NOTIFY, M_OPTIONS, M_PRACK, M_REFER, M_UNKNOWN, M_UPDATE, Span, next_header,
+)
+
+cdef enum:
+    ANSWERS_PER_S = 50
+    SOURCES_MAX = 4096
+    VIAS_MAX = 64
+    TAG_BYTES = 8
+
+cdef int64_t NS_PER_S = 1_000_000_000
+cdef bytes ALLOW = b"Allow: OPTIONS, INVITE, ACK, CANCEL, BYE, NOTIFY\r\n"
+cdef bytes NO_BODY = b"Content-Length: 0\r\n"
+cdef dict REASONS = {
+    200: b"OK",
+    405: b"Method Not Allowed",
+    480: b"Temporarily Unavailable",
+    481: b"Call/Transaction Does Not Exist",
+    501: b"Not Implemented",
+}
+
+
+cdef bytes source_of(const Peer* peer):
+    """The address without its port: family and address bytes of the sockaddr."""
+    cdef int family = peer.bytes[0] | peer.bytes[1] << 8
+    if peer.length >= 24:
+        return PyBytes_FromStringAndSize(<const char*>&peer.bytes[8], 16)
+    return PyBytes_FromStringAndSize(<const char*>&peer.bytes[4], 4) if family else b""
+
+
+cdef class Inbound:
+    """Answers to requests; one object a worker."""
+
+    def __init__(self, bytes tag_key):
+        self.allowances = {}
+        self.trusted = set()
+        self.tag_key = tag_key
+
+    cdef int trust(self, const Peer* peer) except -1:
+        self.trusted.add(source_of(peer))
+        return 0
+
+    cdef bint may_answer(self, const Peer* peer, int64_t now_ns) except -1:
+        """Counts this answer against the source. Costs one look-up; memory is bounded."""
+        cdef bytes source = source_of(peer)
+        cdef int64_t second = now_ns // NS_PER_S
+        if source in self.trusted:
+            return True
+        allowance = self.allowances.get(source)
+        if allowance is None or allowance[0] != second:
+            if allowance is None and len(self.allowances) >= SOURCES_MAX:
+                self._forget(second)
+                if len(self.allowances) >= SOURCES_MAX:
+                    return False
+            self.allowances[source] = [second, ANSWERS_PER_S - 1]
+            return True
+        if allowance[1] == 0:
+            return False
+        allowance[1] -= 1
+        return True
+
+    def _forget(self, second):
+        """Drops the sources that were not heard of in this second."""
+        self.allowances = {
+            source: allowance for source, allowance in self.allowances.items()
+            if allowance[0] == second
+        }
+
+    cdef int status_for(self, const Message* message) noexcept:
+        cdef int method = message.method
+        if method == M_ACK:
+            return 0
+        if method == M_OPTIONS:
+            return 200
+        if method == M_INVITE:
+            return 480
+        if method in (M_BYE, M_CANCEL, M_NOTIFY, M_INFO, M_UPDATE, M_PRACK, M_REFER):
+            return 481
+        return 501 if method == M_UNKNOWN else 405
+
+    cdef bytes _tag(self, const char* data, const Message* message):
+        seed = b"\0".join((
+            data[message.first[H_CALL_ID].start:
+                 message.first[H_CALL_ID].start + message.first[H_CALL_ID].length],
+            data[message.from_tag.start:message.from_tag.start + message.from_tag.length],
+            data[message.first[H_CSEQ].start:
+                 message.first[H_CSEQ].start + message.first[H_CSEQ].length],
+        ))
+        return blake2b(seed, key=self.tag_key, digest_size=TAG_BYTES).hexdigest().encode()
+
+    cdef bytes _vias(self, const Datagram* datagram, const Message* message):
+        """All Via lines; the topmost value gets received and rport (RFC 3261 18.2.1, RFC 3581)."""
+        cdef Span value
+        cdef uint32_t cursor = 0
+        cdef char address[64]
+        cdef uint16_t port = 0
+        cdef int length = format_peer(&datagram.peer, address, &port)
+        cdef const char* data = datagram.data
+        lines = []
+        if message.count[H_VIA] == 1:
+            lines.append(data[message.first[H_VIA].start:
+                              message.first[H_VIA].start + message.first[H_VIA].length])
+        else:
+            while len(lines) < VIAS_MAX and next_header(data, message, H_VIA, &cursor, &value):
+                lines.append(data[value.start:value.start + value.length])
+        lines[0] = with_received(lines[0], address[:length], port)
+        return b"".join([b"Via: " + line + b"\r\n" for line in lines])
+
+    cdef int answer(self, const Datagram* datagram, const Message* message, Batch outbox,
+                    int status) except -3:
+        cdef const char* data = datagram.data
+        cdef bytes text
+        cdef bytes allow = ALLOW if status in (200, 405, 501) else b""
+        cdef char* room
+        cdef Py_ssize_t limit
+        cdef Span to = message.first[H_TO]
+        if status == 0:
+            return 0
+        tag = b"" if message.to_tag.length else b";tag=" + self._tag(data, message)
+        text = b"".join((
+            b"SIP/2.0 %d %s\r\n" % (status, REASONS[status]),
+            self._vias(datagram, message),
+            b"From: ", slice_of(data, message.first[H_FROM]),
+            b"\r\nTo: ", slice_of(data, to), tag,
+            b"\r\nCall-ID: ", slice_of(data, message.first[H_CALL_ID]),
+            b"\r\nCSeq: ", slice_of(data, message.first[H_CSEQ]),
+            b"\r\n", allow,
+        ))
+        limit = datagram.length + len(tag) + len(allow)
+        if len(text) + len(NO_BODY) + 2 <= limit:
+            text += NO_BODY
+        text += b"\r\n"
+        if len(text) > limit:
+            return -2
+        room = outbox.reserve(PyBytes_GET_SIZE(text))
+        if room == NULL:
+            return -1
+        memcpy(room, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+        outbox.commit(<uint32_t>PyBytes_GET_SIZE(text), &datagram.peer, datagram.socket)
+        return 1
+
+
+cdef bytes slice_of(const char* data, Span span):
+    return data[span.start:span.start + span.length]
+
+
+def with_received(via, address, port):
+    """The topmost Via value with `received`, and with `rport` filled where it was asked for."""
+    first, comma, rest = split_value(via)
+    parts = first.split(b";")
+    sent_by = parts[0].split()[-1] if parts[0].split() else b""
+    kept = []
+    wants_port = False
+    for part in parts[1:]:
+        name = part.split(b"=")[0].strip().lower()
+        if name == b"rport":
+            wants_port = True
+        elif name != b"received":
+            kept.append(part)
+    if wants_port:
+        kept.append(b"rport=%d" % port)
+    if wants_port or sent_by.rpartition(b":")[0] != address and sent_by != address:
+        kept.append(b"received=" + address)
+    return b";".join([parts[0], *kept]) + comma + rest
+
+
+def split_value(text):
+    """The first of comma-separated values, the comma, and the rest; quotes hide commas."""
+    quoted = False
+    for at in range(len(text)):
+        if text[at] == 34 and (at == 0 or text[at - 1] != 92):
+            quoted = not quoted
+        elif text[at] == 44 and not quoted:
+            return text[:at], text[at:at + 1], text[at + 1:]
+    return text, b"", b""

@@ -1,0 +1,84 @@
+# The registrations of one worker: records, what they share, and how a state follows another.
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from regiment.sip.request cimport Template
+from regiment.uac.credentials cimport Keyring, Nonce
+from regiment.uac.policy cimport Rules
+from regiment.uac.target cimport Target
+
+cdef enum RegistrationEvent:
+    R_START = 0            # an attempt to register starts
+    R_SUCCESS              # 2xx that granted time
+    R_WAIT                 # failed; another attempt is planned
+    R_REJECT               # failed; none is planned
+    R_UNREGISTER           # an un-REGISTER starts
+    R_RELEASE              # nothing is bound any more
+
+cdef enum Flag:
+    IN_SEND = 1            # stands in the send ring
+    SENT = 2               # the request of this transaction has gone out once
+    CACHED = 4             # the request that is out carries a nonce from an earlier attempt
+    REPEATED = 8           # the attempt was repeated without the cached nonce
+    FALLBACK_423 = 16      # a 423 without Min-Expires was answered in this attempt
+    ICMP_ONCE = 32         # one ICMP error was seen for this transaction
+    ICMP_TWICE = 64
+    STOPPING = 128         # un-REGISTER as soon as the transaction is over
+    IN_QUEUE = 256         # waits at its target
+    EVER = 512             # was registered once
+    BEGUN = 1024           # took part in a begin()
+    SETTLED = 2048         # nothing more to do in this stop
+
+cdef struct Record:
+    uint8_t call_id[16]
+    char line[8]           # 7 letters, NUL
+    uint64_t salt, from_tag
+    int64_t intended_ns    # when the attempt was or is due
+    int64_t started_ns     # first REGISTER of the attempt was sent; 0: not yet
+    int64_t sent_ns        # first send of the running transaction
+    int64_t give_up_ns     # its Timer F
+    int64_t expires_ns     # when the binding lapses; 0: none is known
+    Nonce* nonce
+    char* text             # client_uri, contact_user, contact, name
+    char* reason           # NUL-terminated reason phrase of the last failure, or NULL
+    uint32_t generation, cseq
+    uint32_t policy
+    uint32_t credential
+    uint32_t requested_s, granted_s
+    uint32_t retries
+    uint32_t timer_e_ms
+    uint32_t send_next
+    uint16_t client_uri_length, user_length, contact_length, name_length
+    uint16_t code, flags
+    uint8_t state, transaction, kind, failure_class, credentials, rounds, address, tried
+
+cdef class PolicyState:
+    # a model.Policy made ready: its rules, its template, its target
+    cdef readonly object policy
+    cdef Rules rules
+    cdef Template template
+    cdef Target target
+    cdef uint16_t socket
+    cdef bint line
+    cdef uint8_t ha2[4][32]
+    cdef bint ha2_known[4]
+    cdef int need_ha2(self, int algorithm) except -1
+
+cdef class Population:
+    cdef Record* records
+    cdef uint32_t count, capacity
+    cdef uint32_t* index           # open addressing by Call-ID: slot + 1, 0 = free
+    cdef uint32_t index_mask
+    cdef Keyring keyring
+    cdef list policies             # of PolicyState
+    cdef bytes instance_key
+    cdef int reserve(self, uint32_t more) except -1
+    cdef int64_t add(self, object registration) except -2        # slot; -1: the name is there
+    cdef int64_t find(self, str name) except -2
+    cdef str name_of(self, const Record* record)
+    cdef int _rehash(self, uint64_t wanted) except -1
+    cdef uint32_t _place(self, const uint8_t* call_id) noexcept nogil
+    cdef bytes _keyed(self, bytes name)
+    cdef char* _join(self, tuple parts) except NULL
+    cdef void _write_line(self, Record* record, const uint8_t* random) noexcept nogil
+    cdef int note_reason(self, Record* record, const char* text, uint32_t length) noexcept nogil
+
+cdef int registration_advance(int state, int event) noexcept nogil

@@ -1,0 +1,259 @@
+"""The records of a worker's registrations, and the life-cycle of one.
+
+```
+                    start                success
+   unregistered ------------> registering -------> registered <------------+
+        ^                      ^  |   |              |    |                |
+        | release        start |  |   | reject       |    | start  success |
+        |                      |  |   +-------+      |    +-> refreshing --+
+        +-- unregistering      |  | wait      |      |          |    |
+        |        ^             |  V           V      |     wait |    | reject
+        |        |            waiting      rejected  |          V    V
+        |        |               |            |      |       waiting rejected
+        |        +---------------+------------+------+
+        |                    unregister
+        +-- release, from every state in which no transaction runs
+```
+
+A record is one C struct: 300,000 of them are one block of memory that no garbage collector walks.
+What is rare hangs off it by a pointer (nonce, reason phrase).
+"""
+
+from hashlib import blake2b
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memset
+
+from regiment.sip.digest cimport ha2 as digest_ha2
+from regiment.uac.credentials cimport nonces_free
+from regiment.uac.policy cimport (
+    S_REFRESHING, S_REGISTERED, S_REGISTERING, S_REJECTED, S_UNREGISTERED, S_UNREGISTERING,
+    S_WAITING,
+)
+
+from regiment.errors import LocalError
+from regiment.model import STATES
+
+cdef enum:
+    REASON_BYTES_MAX = 80
+
+
+cdef int registration_advance(int state, int event) noexcept nogil:
+    """The state that follows; the same state where the event has no meaning in it."""
+    if state == S_REGISTERING or state == S_REFRESHING:      # a transaction runs
+        if event == R_SUCCESS:
+            return S_REGISTERED
+        if event == R_WAIT:
+            return S_WAITING
+        if event == R_REJECT:
+            return S_REJECTED
+        return state
+    if state == S_UNREGISTERING:
+        return S_UNREGISTERED if event == R_RELEASE else state
+    if event == R_START:
+        return S_REFRESHING if state == S_REGISTERED else S_REGISTERING
+    if event == R_WAIT:
+        return S_WAITING
+    if event == R_REJECT:
+        return S_REJECTED
+    if event == R_UNREGISTER:
+        return state if state == S_UNREGISTERED else S_UNREGISTERING
+    if event == R_RELEASE:
+        return S_UNREGISTERED
+    return state
+
+
+EVENTS = ("start", "success", "wait", "reject", "unregister", "release")
+
+
+def advance(state, event):
+    """One step of the life-cycle, by names, for tests."""
+    return STATES[registration_advance(STATES.index(state), EVENTS.index(event))]
+
+
+cdef class PolicyState:
+    """A policy made ready to be used by many registrations."""
+
+    def __init__(self, policy, Template template, Target target, socket):
+        self.policy = policy
+        self.template = template
+        self.target = target
+        self.socket = socket
+        self.line = policy.line
+        self.rules.expiration_s = policy.expiration
+        self.rules.max_random_initial_delay_s = policy.max_random_initial_delay
+        self.rules.retry_interval_s = policy.retry_interval
+        self.rules.forbidden_retry_interval_s = policy.forbidden_retry_interval
+        self.rules.fatal_retry_interval_s = policy.fatal_retry_interval
+        self.rules.max_retries = policy.max_retries
+        self.rules.auth_rejection_permanent = policy.auth_rejection_permanent
+        self.rules.nonce_reuse = policy.nonce_reuse
+        self.rules.timer_t1_ms = policy.timer_t1_ms
+        self.rules.timer_b_ms = policy.timer_b_ms
+        self.rules.refresh_jitter = policy.refresh_jitter
+        self.rules.retry_jitter = policy.retry_jitter
+
+    cdef int need_ha2(self, int algorithm) except -1:
+        cdef bytes uri
+        if not self.ha2_known[algorithm]:
+            uri = self.template.request_uri
+            digest_ha2(algorithm, b"REGISTER", 8, PyBytes_AS_STRING(uri),
+                       <uint32_t>PyBytes_GET_SIZE(uri), self.ha2[algorithm])
+            self.ha2_known[algorithm] = True
+        return 0
+
+
+cdef class Population:
+    """All records of one engine, found by slot or by name."""
+
+    def __init__(self, bytes instance_key):
+        self.instance_key = instance_key
+        self.keyring = Keyring()
+        self.policies = []
+
+    def __dealloc__(self):
+        cdef uint32_t slot
+        for slot in range(self.count):
+            nonces_free(&self.records[slot].nonce)
+            free(self.records[slot].text)
+            free(self.records[slot].reason)
+        free(self.records)
+        free(self.index)
+
+    cdef int reserve(self, uint32_t more) except -1:
+        """Room for `more` records; the block grows by an eighth, so little of it lies idle."""
+        cdef uint64_t wanted = <uint64_t>self.count + more
+        cdef uint64_t capacity = self.capacity
+        cdef Record* records
+        if wanted > capacity:
+            capacity = max(wanted, capacity + capacity // 8)
+            records = <Record*>realloc(self.records, capacity * sizeof(Record))
+            if records == NULL:
+                raise MemoryError
+            self.records, self.capacity = records, <uint32_t>capacity
+        if self.index == NULL or wanted * 4 > <uint64_t>(self.index_mask + 1) * 3:
+            self._rehash(wanted)
+        return 0
+
+    cdef int _rehash(self, uint64_t wanted) except -1:
+        cdef uint64_t size = 64
+        cdef uint32_t slot
+        while wanted * 4 > size * 3:
+            size *= 2
+        cdef uint32_t* index = <uint32_t*>calloc(size, sizeof(uint32_t))
+        if index == NULL:
+            raise MemoryError
+        free(self.index)
+        self.index, self.index_mask = index, <uint32_t>(size - 1)
+        for slot in range(self.count):
+            self.index[self._place(self.records[slot].call_id)] = slot + 1
+        return 0
+
+    cdef uint32_t _place(self, const uint8_t* call_id) noexcept nogil:
+        """Where that Call-ID stands in the index, or the free place where it would stand."""
+        cdef uint32_t at = (<const uint32_t*>call_id)[0] & self.index_mask
+        while self.index[at] and memcmp(
+                self.records[self.index[at] - 1].call_id, call_id, 16) != 0:
+            at = (at + 1) & self.index_mask
+        return at
+
+    cdef bytes _keyed(self, bytes name):
+        """16 bytes for the Call-ID, 8 for `line`: the same for a name as long as the key is."""
+        return blake2b(name, key=self.instance_key, digest_size=24).digest()
+
+    cdef int64_t find(self, str name) except -2:
+        cdef bytes keyed = self._keyed(name.encode("utf-8", "surrogateescape"))
+        cdef uint32_t at
+        if self.index == NULL:
+            return -1
+        at = self.index[self._place(<const uint8_t*>PyBytes_AS_STRING(keyed))]
+        return <int64_t>at - 1
+
+    cdef int64_t add(self, object registration) except -2:
+        cdef bytes name = registration.name.encode("utf-8", "surrogateescape")
+        cdef bytes client_uri = registration.client_uri.encode("utf-8", "surrogateescape")
+        cdef bytes user = registration.contact_user.encode("utf-8", "surrogateescape")
+        cdef bytes contact = registration.contact.encode("utf-8", "surrogateescape")
+        cdef bytes keyed = self._keyed(name)
+        cdef const uint8_t* key = <const uint8_t*>PyBytes_AS_STRING(keyed)
+        cdef uint32_t policy = registration.policy
+        cdef uint32_t place
+        cdef Record* record
+        if policy >= <uint32_t>len(self.policies):
+            raise LocalError(f"[{registration.name}] names a policy that was not handed over")
+        self.reserve(1)
+        place = self._place(key)
+        if self.index[place]:
+            return -1
+        record = &self.records[self.count]
+        memset(record, 0, sizeof(Record))
+        record.text = self._join((client_uri, user, contact, name))
+        record.client_uri_length = <uint16_t>PyBytes_GET_SIZE(client_uri)
+        record.user_length = <uint16_t>PyBytes_GET_SIZE(user)
+        record.contact_length = <uint16_t>PyBytes_GET_SIZE(contact)
+        record.name_length = <uint16_t>PyBytes_GET_SIZE(name)
+        memcpy(record.call_id, key, 16)
+        self._write_line(record, key + 16)
+        record.policy = policy
+        record.credential = self.keyring.count
+        for auth in registration.auths:
+            self.keyring.add(auth)
+            record.credentials += 1
+        self.index[place] = self.count + 1
+        self.count += 1
+        return self.count - 1
+
+    cdef char* _join(self, tuple parts) except NULL:
+        cdef Py_ssize_t total = 0
+        cdef char* text
+        cdef bytes part
+        for part in parts:
+            if PyBytes_GET_SIZE(part) > 65535:
+                raise LocalError("a URI or name is longer than 65535 bytes")
+            total += PyBytes_GET_SIZE(part)
+        text = <char*>malloc(total if total else 1)
+        if text == NULL:
+            raise MemoryError
+        total = 0
+        for part in parts:
+            memcpy(text + total, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
+            total += PyBytes_GET_SIZE(part)
+        return text
+
+    cdef void _write_line(self, Record* record, const uint8_t* random) noexcept nogil:
+        cdef uint64_t value = 0
+        cdef int at
+        for at in range(8):
+            value = value << 8 | random[at]
+        for at in range(7):
+            record.line[at] = <char>(97 + value % 26)
+            value //= 26
+        record.line[7] = 0
+
+    cdef str name_of(self, const Record* record):
+        cdef const char* start = record.text + record.client_uri_length + record.user_length
+        return PyBytes_FromStringAndSize(
+            start + record.contact_length, record.name_length).decode("utf-8", "surrogateescape")
+
+    cdef int note_reason(self, Record* record, const char* text, uint32_t length) noexcept nogil:
+        """Keeps the reason phrase of a failure; no memory for it: goes without."""
+        cdef uint32_t at
+        free(record.reason)
+        record.reason = NULL
+        if length == 0:
+            return 0
+        length = min(length, <uint32_t>REASON_BYTES_MAX)
+        record.reason = <char*>malloc(length + 1)
+        if record.reason != NULL:
+            memcpy(record.reason, text, length)
+            record.reason[length] = 0
+            for at in range(length):
+                if 0 <= record.reason[at] < 32 or record.reason[at] == 127:
+                    record.reason[at] = 32
+        return 0
+
+
+def record_bytes():
+    """The size of one record in bytes, without what hangs off it."""
+    return sizeof(Record)
