@@ -40,6 +40,7 @@ Readings: where the documents leave a choice, this model takes the one named her
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from reference.exchange import Credentials, Next, Response, Send, Wait, choose_auth
@@ -112,6 +113,8 @@ class Registration:
         self.banned_until_ns = 0
         self.gated_until_ns = [0] * addresses
         self.stopping = False
+        self.results: Counter[tuple[str, str]] = Counter()
+        """Finished attempts by kind and outcome."""
         self._next_kind = "initial"
 
     # ------------------------------------------------------------------ attempts
@@ -361,6 +364,7 @@ class Registration:
         return self._wait(now_ns, interval)
 
     def _end(self, failure_class: str, outcome: str, code: int) -> None:
+        self.results[self._running().kind, outcome] += 1
         self.attempt = None
         self.failure_class = failure_class
         self.outcome = outcome

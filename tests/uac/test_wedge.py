@@ -1,0 +1,113 @@
+"""No sequence of events leaves a registration that is not done without a timer."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from pump import S
+from reference.exchange import Response
+from regiment.model import Auth, Registration
+from responder import reply
+from uac.single import Single, policy_of, render
+from uac.test_oracle import responses
+
+NAMES = [f"r{k}" for k in range(4)]
+
+
+class Wedge(RuleBasedStateMachine):
+    """Four registrations, and everything that may happen to them in any order."""
+
+    @initialize(
+        addresses=st.integers(0, 2),
+        max_retries=st.sampled_from([0, 2, 10]),
+        retry_interval=st.sampled_from([0, 5]),
+        rate=st.sampled_from([0.0, 1.0, 1000.0]),
+    )
+    def start(self, addresses: int, max_retries: int, retry_interval: int, rate: float) -> None:
+        policy = policy_of(
+            max_retries=max_retries,
+            retry_interval=retry_interval,
+            fatal_retry_interval=3,
+            max_rate=rate,
+            max_random_initial_delay=1,
+        )
+        auth = Auth("a", "alice", "pw")
+        registrations = [Registration(n, f"sip:{n}@example.com", 0, auths=(auth,)) for n in NAMES]
+        self.one = Single(policy, addresses=addresses, registrations=registrations)
+        self.one.begin()
+        self.serial = 0
+
+    @rule(seconds=st.sampled_from([0.001, 0.7, 3, 40, 4000]))
+    def time_passes(self, seconds: float) -> None:
+        self.one.run(seconds)
+
+    @rule(back=st.integers(0, 6), response=responses)
+    def registrar_answers(self, back: int, response: Response) -> None:
+        """The answer to one of the last requests: the latest of its registration or a stale one."""
+        if len(self.one.requests) > back:
+            request = self.one.requests[-1 - back]
+            self.one.answer(request, render(request, response))
+
+    @rule(back=st.integers(0, 3), code=st.sampled_from([100, 180]))
+    def registrar_says_1xx(self, back: int, code: int) -> None:
+        if len(self.one.requests) > back:
+            request = self.one.requests[-1 - back]
+            self.one.answer(request, reply(request, code))
+
+    @rule(back=st.integers(0, 3), times=st.integers(1, 3))
+    def port_is_unreachable(self, back: int, times: int) -> None:
+        if len(self.one.requests) > back:
+            request = self.one.requests[-1 - back]
+            for _ in range(times):
+                self.one.engine.icmp(request.data, request.destination, self.one.now_ns)
+            self.one.pump.settle()
+
+    @rule(count=st.integers(0, 2))
+    def name_resolves_otherwise(self, count: int) -> None:
+        self.one.engine.set_addresses(0, self.one.peers[:count], self.one.now_ns, "no such name")
+        self.one.pump.settle()
+
+    @rule(rate=st.sampled_from([0.0, 0.1, 1000.0]))
+    def rate_is_set(self, rate: float) -> None:
+        self.one.engine.set_rate(0, rate)
+
+    @invariant()
+    def nobody_is_forgotten(self) -> None:
+        if hasattr(self, "one"):
+            assert self.one.engine.unarmed() == []
+            assert sum(self.one.gauges().values()) == len(NAMES)
+
+    @rule()
+    def stop(self) -> None:
+        self.one.engine.unregister_all(self.one.now_ns, 500.0)
+        self.one.pump.settle()
+
+    def teardown(self) -> None:
+        """However it went: a stop settles everything in the time of a few transactions."""
+        if not hasattr(self, "one"):
+            return
+        self.one.engine.unregister_all(self.one.now_ns, 500.0)
+        self.one.run(32 * 8)
+        assert self.one.engine.remaining() == 0
+        assert self.one.gauges() == {"unregistered": len(NAMES)}
+
+
+Wedge.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+TestWedge = Wedge.TestCase
+
+
+def test_each_name_is_asked_for_again_when_its_lookup_failed() -> None:
+    one = Single(policy_of(max_random_initial_delay=0, retry_interval=5), addresses=0)
+    one.begin()
+    one.run(3600)
+    assert one.lookups >= 2
+    assert one.status().state == "waiting"
+    assert one.engine.unarmed() == []
+    assert one.engine.deadline_ns() <= one.now_ns + 3600 * S
