@@ -91,6 +91,8 @@ class Policy(msgspec.Struct, frozen=True, array_like=True):
     max_outstanding: int = 0
     failover: str = "fast"
     group: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+    """(name, value) of further `@` options that differ from their defaults; no secret among them."""
 
 
 class Registration(msgspec.Struct, frozen=True, array_like=True):

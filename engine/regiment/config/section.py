@@ -1,7 +1,7 @@
 """What the grammar of a .conf file yields: sections with their variables.
 
-A `Section` keeps its own lines as one text and what it inherits as shared tuples, so that a file with
-a million registrations costs some 350 bytes a section; it splits them when somebody asks.
+A `Section` keeps its own lines as one text and what it inherits as shared tuples, so that a file
+with a million registrations costs some 350 bytes a section; it splits them when somebody asks.
 """
 
 from __future__ import annotations

@@ -1,0 +1,331 @@
+"""pjsip.conf as objects: what registers, over which transports, and what was wrong with the rest.
+
+`read` takes the grammar's sections, evaluates every object but the registrations and hands out a
+`Configuration`; that evaluates the registrations one by one while they are taken. The checks are
+Asterisk's own: an object that fails one is refused with file and line, and the rest loads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from regiment.config import asterisk, options, tables, transport, uri
+from regiment.config.auth import Auths, Defaults
+from regiment.config.kind import kind_of
+from regiment.config.notes import Notes
+from regiment.config.options import Refused, evaluate
+from regiment.config.registration import Registrations, Surroundings, finding
+from regiment.config.section import Document, Section, Variable
+from regiment.errors import ConfigError
+from regiment.model import MD5, Finding, Policy, Registration, Transport
+from regiment.version import VERSION
+
+MIN_TIMER_T1_MS = 100
+BIND_TRANSPORT = "bind"
+"""Name of the transport that ``--bind`` adds where the file has none for UDP."""
+
+T = TypeVar("T")
+
+
+class System(msgspec.Struct, frozen=True):
+    """``[system]``."""
+
+    timer_t1_ms: int = 500
+    timer_b_ms: int = 32000
+    compact_headers: bool = False
+    disable_rport: bool = False
+    disable_tcp_switch: bool = True
+
+
+class Global(msgspec.Struct, frozen=True):
+    """``[global]``, as far as registration uses it."""
+
+    max_forwards: int = 70
+    user_agent: str = f"regiment/{VERSION}"
+    """Empty: no header."""
+    keep_alive_interval: int = 90
+    algorithms: Defaults = Defaults()
+    shared: Mapping[str, Any] = msgspec.field(default_factory=lambda: tables.SHARED_DEFAULTS)
+    """Defaults for registrations of the `@` options that both may hold."""
+    failover: str = "fast"
+    dns: str = "asterisk"
+
+
+class Configuration:
+    """All that a pjsip.conf says about registering.
+
+    `transports`, `system` and `global_` stand from the beginning. `policies`, `counts`, `refused`,
+    `warnings` and `deferred` grow while `registrations` is consumed and are complete after it.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        sections: list[Section],
+        transports: list[Transport],
+        system: System,
+        global_: Global,
+        registrations: Registrations,
+        notes: Notes,
+    ) -> None:
+        self.path = path
+        self.transports = transports
+        """Those that may be used, in the order of the file; those with protocol udp work."""
+        self.system = system
+        self.global_ = global_
+        self.refused: list[Finding] = []
+        self.warnings: list[Finding] = []
+        self.deferred = registrations.deferred
+        """Registrations that need something that is not yet acted on, and so do not register."""
+        self.policies: list[Policy] = registrations.policies
+        """A policy is here before the first registration that names its index is handed out."""
+        self.counts: list[int] = registrations.counts
+        """Registrations by policy."""
+        self._sections = sections
+        self._registrations = registrations
+        self._notes = notes
+        self._taken = False
+
+    def registrations(self) -> Iterator[Registration]:
+        """Yield the registrations that may register, in the order of the file; once only.
+
+        Sections are let go as they are evaluated, so that the whole never stands in memory twice.
+        """
+        if self._taken:
+            raise RuntimeError("the registrations were already taken")
+        self._taken = True
+        sections, builder = self._sections, self._registrations
+        sections.reverse()
+        while sections:
+            registration = builder.build(sections.pop())
+            if registration is not None:
+                yield registration
+        builder.finish()
+        self.refused += builder.refused
+        self.warnings += builder.warnings
+        self.warnings += self._notes.findings()
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    bind: str | None = None,
+    max_rate: float | None = None,
+) -> Configuration:
+    """Read a configuration. Raises `ConfigError` if the file as a whole is unusable.
+
+    `bind` (``--bind``) replaces the address of every UDP transport, and the port if it names one;
+    without a UDP transport it makes one. `max_rate` (``--max-rate``) replaces every ``@max_rate``.
+    """
+    document = asterisk.parse(path)
+    return _Loader(os.fspath(path), document).load(bind, max_rate)
+
+
+class _Loader:
+    """Sorts the sections by type and evaluates all but the registrations."""
+
+    def __init__(self, path: str, document: Document) -> None:
+        self._path = path
+        self._refused: list[Finding] = []
+        self._warnings = document.warnings
+        self._notes = Notes()
+        self._by_type: dict[str, list[Section]] = {}
+        self._endpoints: set[str] = set()
+        self._sort(document.sections)
+
+    def load(self, bind: str | None, max_rate: float | None) -> Configuration:
+        system = self._single("system", self._system) or System()
+        global_ = self._single("global", self._global) or Global()
+        built = self._all(
+            "transport", lambda section: transport.build(section, self._notes, self._warnings)
+        )
+        transports = _rebound(built, bind)
+        auths = Auths(global_.algorithms, self._notes)
+        overrides = {} if max_rate is None else {"@max_rate": float(max_rate)}
+        around = Surroundings(
+            transports={one.name: one for one in transports},
+            auths={auth.name: auth for auth in self._all("auth", auths.build)},
+            policy={
+                "timer_t1_ms": system.timer_t1_ms,
+                "timer_b_ms": system.timer_b_ms,
+                "compact_headers": system.compact_headers,
+                "disable_rport": system.disable_rport,
+                "max_forwards": global_.max_forwards,
+                "failover": global_.failover,
+            },
+            shared=global_.shared,
+            user_agent=global_.user_agent,
+            overrides=overrides,
+            endpoints=frozenset(self._endpoints),
+        )
+        configuration = Configuration(
+            self._path,
+            self._unique("registration"),
+            transports,
+            system,
+            global_,
+            Registrations(around, self._notes),
+            self._notes,
+        )
+        configuration.refused += self._refused
+        configuration.warnings += self._warnings
+        return configuration
+
+    # -- sorting -------------------------------------------------------------------------------
+
+    def _sort(self, sections: list[Section]) -> None:
+        sections.reverse()
+        while sections:
+            section = sections.pop()
+            if section.template:
+                continue
+            kind = kind_of(section)
+            if kind in ("registration", "auth", "transport", "system", "global"):
+                self._by_type.setdefault(kind, []).append(section)
+            elif kind == "endpoint":
+                self._endpoints.add(section.name)
+            elif not kind and section.name in ("system", "global"):
+                self._by_type.setdefault(section.name, []).append(section)
+            elif kind not in tables.OTHER_TYPES:
+                self._warnings_of_type(section, kind)
+
+    def _warnings_of_type(self, section: Section, kind: str) -> None:
+        if kind == "wizard":
+            message = "type=wizard is not yet acted on"
+        elif kind:
+            message = f"unknown type '{kind}': the section is ignored"
+        else:
+            message = "no type: the section is ignored"
+        self._notes.add(message, section.file, section.line, kind, section.name)
+
+    def _unique(self, kind: str) -> list[Section]:
+        """Return the sections of a type: none of them if two share a name (as Asterisk)."""
+        sections = self._by_type.pop(kind, [])
+        if len({section.name for section in sections}) == len(sections):
+            return sections
+        first: dict[str, Section] = {}
+        for section in sections:
+            earlier = first.setdefault(section.name, section)
+            if earlier is not section:
+                self._refused.append(
+                    Finding(
+                        f"a second {kind} of this name (the first: {earlier.file}:{earlier.line}), "
+                        f"so no {kind} is loaded at all",
+                        section.file,
+                        section.line,
+                        kind,
+                        section.name,
+                    )
+                )
+        return []
+
+    def _all(self, kind: str, build: Callable[[Section], T]) -> Iterator[T]:
+        sections = self._unique(kind)
+        sections.reverse()
+        while sections:
+            section = sections.pop()
+            try:
+                yield build(section)
+            except Refused as refusal:
+                self._refused.append(finding(refusal, section, kind))
+
+    def _single(self, kind: str, build: Callable[[Section], T]) -> T | None:
+        sections = self._by_type.pop(kind, [])
+        for section in sections[1:]:
+            self._refused.append(
+                Finding(
+                    f"a second {kind}: only one may be, and so none is loaded",
+                    section.file,
+                    section.line,
+                    kind,
+                    section.name,
+                )
+            )
+        self._by_type[kind] = sections if len(sections) == 1 else []
+        return next(self._all(kind, build), None)
+
+    # -- the single objects --------------------------------------------------------------------
+
+    def _unknown(self, kind: str, section: Section) -> Callable[[Variable], None]:
+        def unknown(variable: Variable) -> None:
+            message = f"{variable.name} is no option of {kind}: it is ignored"
+            self._notes.add_at(message, variable, kind, section.name)
+
+        return unknown
+
+    def _system(self, section: Section) -> System:
+        values = evaluate(section.variables(), tables.SYSTEM, self._unknown("system", section))
+        t1_ms = max(values.get("timer_t1", 500), MIN_TIMER_T1_MS)
+        b_ms = max(values.get("timer_b", 32000), 64 * t1_ms)
+        for name, used in (("timer_t1", t1_ms), ("timer_b", b_ms)):
+            if values.get(name, used) != used:
+                message = f"{name} is raised to {used} ms"
+                self._notes.add(message, section.file, section.line, "system", section.name)
+        return System(
+            t1_ms,
+            b_ms,
+            values.get("compact_headers", False),
+            values.get("disable_rport", False),
+            values.get("disable_tcp_switch", True),
+        )
+
+    def _global(self, section: Section) -> Global:
+        values = evaluate(section.variables(), tables.GLOBAL, self._unknown("global", section))
+        self._say_deferred(section, "global", values)
+        return Global(
+            max_forwards=values.get("max_forwards", 70),
+            user_agent=values.get("user_agent", f"regiment/{VERSION}"),
+            keep_alive_interval=values.get("keep_alive_interval", 90),
+            algorithms=Defaults(
+                self._algorithms(section, values, "default_auth_algorithms_uac"),
+                self._algorithms(section, values, "default_auth_algorithms_uas"),
+            ),
+            shared={n: values.get(n, default) for n, default in tables.SHARED_DEFAULTS.items()},
+            failover=values.get("@failover", "fast"),
+            dns=values.get("@dns", "asterisk"),
+        )
+
+    def _algorithms(self, section: Section, values: dict[str, Any], option: str) -> tuple[str, ...]:
+        if not values.get(option):
+            return ()
+        try:
+            return options.algorithms(values[option])
+        except ValueError as error:
+            message = f"{option}: {error}; MD5 is used"
+            self._notes.add(message, section.file, section.line, "global", section.name)
+            return (MD5,)
+
+    def _say_deferred(self, section: Section, kind: str, values: dict[str, Any]) -> None:
+        for variable in section.variables():
+            name = variable.name.lower()
+            if name in tables.DEFERRED and values.get(name) != tables.DEFERRED[name]:
+                self._notes.add_at(f"{name} is not yet acted on", variable, kind, section.name)
+
+
+def _rebound(transports: Iterator[Transport], bind: str | None) -> list[Transport]:
+    """Apply ``--bind`` to the UDP transports."""
+    built = list(transports)
+    if not bind:
+        return built
+    try:
+        host, port = uri.address(bind)
+    except ValueError as error:
+        raise ConfigError(f"--bind: {error}") from None
+    udp = [one for one in built if one.protocol == "udp"]
+    if not udp:
+        added = Transport(BIND_TRANSPORT, bind_host=host, bind_port=port if port >= 0 else 5060)
+        return [*built, added]
+    if port > 0 and len(udp) > 1:
+        raise ConfigError(
+            f"--bind {bind} names one port for {len(udp)} udp transports: use @bind in each"
+        )
+    return [
+        msgspec.structs.replace(one, bind_host=host, bind_port=port if port >= 0 else one.bind_port)
+        if one.protocol == "udp"
+        else one
+        for one in built
+    ]
