@@ -1,5 +1,7 @@
 # Digest access authentication for SIP (RFC 3261 22.4, RFC 7616, RFC 8760, RFC 2069 form).
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from regiment.sip.scanner cimport Text
 
 # Raw digest sizes: MD5 16, SHA-256 and SHA-512-256 32 (0: no such algorithm).
 cdef int digest_bytes(int algorithm) noexcept nogil
@@ -25,3 +27,23 @@ cdef int ha2(int algorithm, const char* method, uint32_t method_length, const ch
 cdef int response_into(int algorithm, const uint8_t* ha1_raw, const uint8_t* ha2_raw,
                        const char* nonce, uint32_t nonce_length, bint with_qop, uint32_t nc,
                        const char* cnonce, uint32_t cnonce_length, uint8_t* out) except -1
+
+# One header line of credentials.
+cdef struct Credentials:
+    bint is_proxy            # Proxy-Authorization, else Authorization
+    bint with_qop            # the challenge offered qop "auth": cnonce, qop and nc are written
+    uint8_t algorithm        # as in the challenge; A_NONE: not written
+    uint32_t nc
+    const uint8_t* response  # raw, digest_bytes(algorithm) long
+    Text username            # unescaped: quotes and backslashes are escaped here
+    Text realm, nonce        # as received, still escaped
+    Text opaque              # the same; empty: not written
+    Text uri
+    Text cnonce
+
+# An upper bound of what credentials_into() writes.
+cdef uint64_t credentials_bound(const Credentials* credentials) noexcept nogil
+# Writes "Authorization: Digest …" CRLF with the parameters in Asterisk's order; returns its length,
+# or -1: `room` is less than credentials_bound().
+cdef int credentials_into(char* out, uint32_t room,
+                          const Credentials* credentials) noexcept nogil

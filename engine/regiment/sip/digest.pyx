@@ -6,8 +6,8 @@ the user's machine. Which one serves an algorithm was measured (bench/micro/sip.
 import hashlib
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t
-from libc.string cimport memcpy
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, strlen
 
 from regiment.sip.response cimport A_MD5, A_NONE, A_SHA256, A_SHA512_256
 
@@ -23,6 +23,8 @@ from regiment.sip.response import ALGORITHMS
 
 cdef enum:
     LARGEST_DIGEST_BYTES = 32
+    # of a credentials line: names, quotes and separators at their longest, response and nc
+    FIXED_LINE_BYTES = 220
     NO_DIGIT = 0x10                # in NIBBLES: no hexadecimal digit
 
 cdef object new_md5 = _md5_constructor
@@ -139,7 +141,6 @@ cdef int response_into(int algorithm, const uint8_t* ha1_raw, const uint8_t* ha2
                        const char* cnonce, uint32_t cnonce_length, uint8_t* out) except -1:
     cdef int size = digest_bytes(algorithm)
     cdef Py_ssize_t length = 4 * size + 2 + <Py_ssize_t>nonce_length
-    cdef uint8_t[4] count
     cdef char* p
     cdef bytes text
     if with_qop:
@@ -149,14 +150,80 @@ cdef int response_into(int algorithm, const uint8_t* ha1_raw, const uint8_t* ha2
     write_hex(p, ha1_raw, size)
     p = put_colon(p + 2 * size, nonce, nonce_length)
     if with_qop:
-        count = [nc >> 24, (nc >> 16) & 0xff, (nc >> 8) & 0xff, nc & 0xff]
         p[0] = c':'
-        write_hex(p + 1, count, 4)
-        p = put_colon(p + 9, cnonce, cnonce_length)
+        p = put_colon(put_count(p + 1, nc), cnonce, cnonce_length)
         p = put_colon(p, b"auth", 4)
     p[0] = c':'
     write_hex(p + 1, ha2_raw, size)
     return hash_bytes(algorithm, text, out)
+
+
+# --- the header line ----------------------------------------------------------------------------
+
+cdef inline char* put_word(char* out, const char* word) noexcept nogil:
+    return put(out, word, <uint32_t>strlen(word))
+
+
+cdef inline char* put_quoted(char* out, const char* name, const Text* value) noexcept nogil:
+    out = put(put_word(out, name), value.data, value.length)
+    out[0] = c'"'
+    return out + 1
+
+
+# The inside of a quoted-string (RFC 3261 25.1) for a value that is not one yet.
+cdef inline char* put_escaped(char* out, const Text* value) noexcept nogil:
+    cdef uint32_t i
+    for i in range(value.length):
+        if value.data[i] == c'"' or value.data[i] == c'\\':
+            out[0] = c'\\'
+            out += 1
+        out[0] = value.data[i]
+        out += 1
+    return out
+
+
+cdef inline char* put_count(char* out, uint32_t nc) noexcept nogil:
+    cdef uint8_t[4] count
+    count = [nc >> 24, (nc >> 16) & 0xff, (nc >> 8) & 0xff, nc & 0xff]
+    write_hex(out, count, 4)
+    return out + 8
+
+
+cdef uint64_t credentials_bound(const Credentials* credentials) noexcept nogil:
+    return (FIXED_LINE_BYTES + 2 * <uint64_t>credentials.username.length
+            + credentials.realm.length + credentials.nonce.length + credentials.uri.length
+            + credentials.opaque.length + credentials.cnonce.length)
+
+
+cdef int credentials_into(char* out, uint32_t room,
+                          const Credentials* credentials) noexcept nogil:
+    cdef char* p = out
+    cdef int size = digest_bytes(credentials.algorithm)
+    if credentials_bound(credentials) > room:
+        return -1
+    if credentials.is_proxy:
+        p = put_word(p, b"Proxy-")
+    p = put_word(p, b"Authorization: Digest username=\"")
+    p = put_escaped(p, &credentials.username)
+    p = put_quoted(p, b"\", realm=\"", &credentials.realm)
+    p = put_quoted(p, b", nonce=\"", &credentials.nonce)
+    p = put_quoted(p, b", uri=\"", &credentials.uri)
+    p = put_word(p, b", response=\"")
+    write_hex(p, credentials.response, size)
+    p = put_word(p + 2 * size, b"\"")
+    if credentials.algorithm == A_MD5:
+        p = put_word(p, b", algorithm=MD5")
+    elif credentials.algorithm == A_SHA256:
+        p = put_word(p, b", algorithm=SHA-256")
+    elif credentials.algorithm == A_SHA512_256:
+        p = put_word(p, b", algorithm=SHA-512-256")
+    if credentials.with_qop:
+        p = put_quoted(p, b", cnonce=\"", &credentials.cnonce)
+    if credentials.opaque.length:
+        p = put_quoted(p, b", opaque=\"", &credentials.opaque)
+    if credentials.with_qop:
+        p = put_count(put_word(p, b", qop=auth, nc="), credentials.nc)
+    return <int>(put_word(p, b"\r\n") - out)
 
 
 # --- for tests and tools ------------------------------------------------------------------------
@@ -225,3 +292,31 @@ def from_hex(bytes text not None):
 def unescaped(bytes text not None):
     cdef bytes out = PyBytes_FromStringAndSize(NULL, len(text))
     return out[:unescape_into(PyBytes_AS_STRING(out), text, <uint32_t>len(text))]
+
+
+cdef Text text_of(bytes raw):
+    cdef Text text
+    text.data = PyBytes_AS_STRING(raw)
+    text.length = <uint32_t>PyBytes_GET_SIZE(raw)
+    return text
+
+
+def credentials_line(*, bytes username not None, bytes realm not None, bytes nonce not None,
+                     bytes uri not None, bytes response not None, str algorithm="",
+                     bytes opaque=b"", cnonce=None, uint32_t nc=1, bint is_proxy=False,
+                     room=None):
+    cdef Credentials credentials
+    cdef bytes out, client_nonce = b"" if cnonce is None else cnonce
+    cdef int length
+    credentials.algorithm = <uint8_t>algorithm_number(algorithm)
+    if len(response) != digest_bytes(credentials.algorithm):
+        raise ValueError("response is a raw digest of the algorithm")
+    credentials.is_proxy, credentials.with_qop, credentials.nc = is_proxy, cnonce is not None, nc
+    credentials.response = <const uint8_t*>PyBytes_AS_STRING(response)
+    credentials.username, credentials.realm = text_of(username), text_of(realm)
+    credentials.nonce, credentials.opaque = text_of(nonce), text_of(opaque)
+    credentials.uri, credentials.cnonce = text_of(uri), text_of(client_nonce)
+    out = PyBytes_FromStringAndSize(
+        NULL, credentials_bound(&credentials) if room is None else room)
+    length = credentials_into(PyBytes_AS_STRING(out), <uint32_t>len(out), &credentials)
+    return None if length < 0 else out[:length]

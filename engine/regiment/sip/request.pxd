@@ -1,9 +1,7 @@
 # The REGISTER request: a template compiled once per policy, holes filled at each send.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-cdef struct Text:                 # bytes owned by somebody else
-    const char* data
-    uint32_t length
+from regiment.sip.scanner cimport Text
 
 # What differs from registration to registration and from send to send.
 cdef struct Fill:
@@ -13,25 +11,41 @@ cdef struct Fill:
     const uint8_t* call_id        # 16 raw bytes, written as 32 hex digits
     uint32_t cseq
     int64_t expires
-    Text client_uri               # without brackets, as it goes into From and To
-    Text contact_user             # user part; unused where contact is set
+    Text client_uri               # without brackets, as it goes into From and To: uri.identity_uri
+    Text contact_user             # user part, empty: "s"; unused where contact is set
     Text contact                  # whole URI of @contact (without brackets), or length 0
     Text line                     # 7 letters, or length 0
     Text credentials              # whole header lines "Authorization: …\r\n", or length 0
 
-cdef class Template:
-    cdef object segments          # keeps the bytes alive
-    cdef bytes head               # up to "branch="
-    cdef bytes after_branch       # CRLF, Route lines, up to "From: <"
-    cdef bytes contact_before     # up to the user of Contact: "Contact: <sip:"
-    cdef bytes contact_after      # "@host:port[;transport=TCP]"
-    cdef bytes contact_params     # ";…" of contact_header_params or b""
-    cdef bytes tail               # from after Expires to before the credentials
-    cdef bytes tail_unregister    # the same without Allow
-    cdef bytes tail_own_agent     # User-Agent line that follows the credentials (own one), or b""
-    cdef bytes names              # header names in use (compact or long)
-    cdef bytes request_uri        # as it goes on the wire: the digest uri
-    cdef uint32_t fixed_bytes     # an upper bound of everything that does not come from Fill
+# Which of a template's endings a request takes: a sum of these.
+cdef enum:
+    WITH_CREDENTIALS = 1
+    UN_REGISTER = 2
 
-    # Writes the REGISTER (un-REGISTER: expires == 0); returns its length, or -1: `room` is too small.
+cdef class Template:
+    cdef readonly bytes request_uri  # as it goes on the wire: the digest uri
+    cdef uint32_t fixed_bytes        # all that does not come from Fill, at its longest
+    cdef list kept                   # the bytes that the texts below point into
+    cdef Text head                   # up to "branch="
+    cdef Text after_branch           # CRLF, Route lines, up to "From: <"
+    cdef Text after_from             # ">;tag="
+    cdef Text before_to              # CRLF, "To: <"
+    cdef Text before_call_id         # ">", CRLF, "Call-ID: "
+    cdef Text before_cseq            # CRLF, "CSeq: "
+    cdef Text before_contact         # " REGISTER", CRLF, headers of server_uri, "Contact: <"
+    cdef Text contact_scheme         # "sip:" or "sips:"
+    cdef Text contact_host           # "@host:port[;transport=TCP]"
+    cdef Text[4] after_contact       # ">[;parameters]", CRLF, "Expires: "
+    cdef Text[4] after_expires       # CRLF, Allow … up to the credentials
+    cdef Text[4] ending              # what follows the credentials, with the empty line
+
+    # Writes the REGISTER (un-REGISTER: expires == 0); returns its length, or -1: `room` is less
+    # than bound(fill).
     cdef int build(self, char* out, uint32_t room, const Fill* fill) noexcept nogil
+    cdef char* put_contact(self, char* p, const Fill* fill) noexcept nogil
+    cdef Text _keep(self, str piece)
+    cdef int _compile_tail(self, int kind, policy, dict name) except -1
+    # An upper bound of what build() writes.
+    cdef uint64_t bound(self, const Fill* fill) noexcept nogil
+    # Writes the Contact's URI exactly as build() does; its length, or -1: too little room.
+    cdef int contact_into(self, char* out, uint32_t room, const Fill* fill) noexcept nogil

@@ -5,6 +5,10 @@ cdef struct Span:
     uint32_t start
     uint32_t length        # 0: absent or empty
 
+cdef struct Text:                 # bytes behind a pointer, owned by somebody else
+    const char* data
+    uint32_t length
+
 cdef enum:                  # HeaderId
     H_OTHER = 0
     H_VIA
