@@ -1,0 +1,130 @@
+"""UDP in batches (recvmmsg, sendmmsg, UDP_SEGMENT). Linux.
+
+What the wire and the kernel do to a datagram is counted on its socket, never raised.
+"""
+
+from typing import final
+
+from regiment.datagram import Batch
+from regiment.net.icmp import IcmpError
+
+@final
+class Socket:
+    """A bound UDP socket, its counters, and what the kernel reports on it."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        receive_buffer_bytes: int = 0,
+        send_buffer_bytes: int = 0,
+        tos: int = 0,
+        reuse_port: bool = False,
+        segment: bool = True,
+    ) -> None:
+        """Binds a literal IPv4 or IPv6 address; port 0: any.
+
+        Buffers of 0 bytes: the kernel's default. `tos` is the whole byte (IP_TOS, IPV6_TCLASS).
+        `segment` False sends every datagram by itself. Raises `LocalError` with one line: a port in
+        use, no such address, too few file descriptors.
+        """
+
+    @property
+    def fd(self) -> int:
+        """The descriptor to watch for reading; -1 once closed.
+
+        It is readable while datagrams or ICMP errors wait, and after a `send` that returned False as
+        soon as the kernel takes more: nothing else need be watched. It is an epoll descriptor with the
+        socket in it, because an event loop on libuv drops a descriptor for good at its first error
+        event, and on the socket itself an ICMP error is one.
+        """
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port as bound."""
+
+    @property
+    def receive_buffer_bytes(self) -> int:
+        """What the kernel gave, in the terms in which it is asked for."""
+
+    @property
+    def send_buffer_bytes(self) -> int:
+        """What the kernel gave, in the terms in which it is asked for."""
+
+    @property
+    def blocked(self) -> bool:
+        """The last `send` by this socket met a full buffer."""
+
+    @property
+    def segment(self) -> bool:
+        """Runs go by UDP_SEGMENT: it was asked for, and kernel and route can."""
+
+    @property
+    def received(self) -> int:
+        """Datagrams."""
+
+    @property
+    def sent(self) -> int:
+        """Datagrams that the kernel took."""
+
+    @property
+    def syscalls(self) -> int:
+        """Calls of recvmmsg, sendmmsg and recvmsg."""
+
+    @property
+    def overflow_drops(self) -> int:
+        """Datagrams that found the receive buffer full (SO_RXQ_OVFL), as of the last one received."""
+
+    @property
+    def truncated(self) -> int:
+        """Datagrams longer than the inbox's slots, cut there."""
+
+    @property
+    def send_errors(self) -> int:
+        """Datagrams that the kernel refused (no route, no buffer, not permitted): given up."""
+
+    @property
+    def oversized(self) -> int:
+        """Those of `send_errors` that were too long (EMSGSIZE)."""
+
+    @property
+    def pending_errors(self) -> int:
+        """Errors of earlier datagrams that a later call was told of; no datagram was lost by them."""
+
+    @property
+    def gso_runs(self) -> int:
+        """Runs sent by UDP_SEGMENT."""
+
+    @property
+    def gso_sent(self) -> int:
+        """Those of `sent` that went in runs."""
+
+    @property
+    def gso_refused(self) -> int:
+        """Runs that the kernel refused and that went one by one."""
+
+    def receive(self, inbox: Batch, index: int, offset_ns: int, limit: int) -> int:
+        """Appends up to `limit` waiting datagrams to `inbox`; returns how many.
+
+        They carry `index` as their socket and the kernel's time of receipt plus `offset_ns` (the
+        caller's clock minus CLOCK_REALTIME; 0 if the kernel gave none). Fewer than `limit` and than the
+        inbox had room for: none waits, or an ICMP error broke the reading off; `fd` tells.
+        """
+
+    def errors(self, limit: int = 256) -> list[IcmpError]:
+        """Takes up to `limit` entries from the error queue: those that came by ICMP.
+
+        To be called whenever `fd` was readable, which it stays while the queue holds any.
+        """
+
+    def close(self) -> None:
+        """Closes socket and `fd`. May be called twice."""
+
+def send(outbox: Batch, sockets: list[Socket]) -> bool:
+    """Sends an outbox's datagrams in order, each by the socket whose number it carries.
+
+    True: all are gone. False: a kernel buffer is full; the outbox keeps its place (`Batch.sent`), the
+    socket's `fd` becomes readable when there is room, and the same call goes on. A datagram that the
+    kernel refuses is counted and left out. Raises `LocalError` for a number without a socket.
+    """

@@ -1,0 +1,445 @@
+# cython: boundscheck=False, wraparound=False
+"""UDP in batches: one Python call moves up to a thousand datagrams.
+
+No call here blocks, so the GIL is kept: giving it up would let a thread that wants it hold the worker
+off for its switch interval, thousands of times what a call takes. That is also why one set of headers
+serves every socket of the process.
+"""
+
+import select
+import socket as sockets_of_python
+
+from libc.errno cimport (EAGAIN, ECONNREFUSED, EINTR, EINVAL, EIO, EMSGSIZE, ENOPROTOOPT, EPROTO,
+                         errno)
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
+from libc.string cimport memcpy, memset
+
+from regiment.datagram cimport Batch, Datagram, Peer, peer_to_bytes, same_peer
+
+from regiment.errors import LocalError
+from regiment.net import binding
+from regiment.net.icmp import IcmpError
+
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        int64_t tv_sec
+        long tv_nsec
+
+cdef extern from "<sys/socket.h>" nogil:
+    int SOL_SOCKET, SO_TIMESTAMPNS, SO_RXQ_OVFL
+    int MSG_DONTWAIT, MSG_TRUNC, MSG_ERRQUEUE
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+    struct msghdr:
+        void* msg_name
+        uint32_t msg_namelen
+        iovec* msg_iov
+        size_t msg_iovlen
+        void* msg_control
+        size_t msg_controllen
+        int msg_flags
+    struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+    struct cmsghdr:
+        size_t cmsg_len
+        int cmsg_level
+        int cmsg_type
+    size_t CMSG_LEN(size_t length)
+    size_t CMSG_SPACE(size_t length)
+    cmsghdr* CMSG_FIRSTHDR(msghdr* header)
+    cmsghdr* CMSG_NXTHDR(msghdr* header, cmsghdr* control)
+    unsigned char* CMSG_DATA(cmsghdr* control)
+    ssize_t recvmsg(int fd, msghdr* header, int flags)
+    int recvmmsg(int fd, mmsghdr* headers, unsigned int count, int flags, timespec* timeout)
+    int sendmmsg(int fd, mmsghdr* headers, unsigned int count, int flags)
+
+cdef extern from "<netinet/in.h>" nogil:
+    int IPPROTO_IP, IPPROTO_IPV6, IP_RECVERR, IPV6_RECVERR
+
+# Not <netinet/udp.h>: an older libc lacks the name of what the kernel knows since 4.18.
+cdef enum:
+    SOL_UDP = 17
+    UDP_SEGMENT = 103
+
+cdef extern from "<linux/errqueue.h>" nogil:
+    int SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6
+    struct sock_extended_err:
+        uint32_t ee_errno
+        uint8_t ee_origin
+        uint8_t ee_type
+        uint8_t ee_code
+
+cdef enum:
+    FIRST_RECEIVE = 16           # most wake-ups find few datagrams: few headers are laid out
+    RECEIVE_HEADERS = 256
+    SEND_HEADERS = 256
+    SEND_PIECES = 1024
+    # Control data in words of 8 bytes: a time stamp and a drop count, a segment size, an ICMP error
+    # with the address of who sent it.
+    RECEIVE_CONTROL = 10
+    SEND_CONTROL = 3
+    ERROR_CONTROL = 64
+    ERROR_BYTES = 2048
+    SEGMENTS = 64                # in one run, as every kernel that segments takes
+    RUN_BYTES = 65507            # of one run: the largest payload of UDP over IPv4
+    PEER_BYTES = 28
+    PENDING_TRIES = 16
+    # Bits of Datagram.flags
+    PLAIN = 1                    # its run was refused: it goes alone
+
+cdef mmsghdr receive_headers[RECEIVE_HEADERS]
+cdef iovec receive_pieces[RECEIVE_HEADERS]
+cdef uint64_t receive_controls[RECEIVE_HEADERS][RECEIVE_CONTROL]
+cdef mmsghdr send_headers[SEND_HEADERS]
+cdef uint32_t send_spans[SEND_HEADERS]      # how many datagrams a header carries
+cdef iovec send_pieces[SEND_PIECES]
+cdef uint64_t send_controls[SEND_HEADERS][SEND_CONTROL]
+
+
+cdef class Socket:
+
+    def __init__(self, str host not None, int port, *, object receive_buffer_bytes=0,
+                 object send_buffer_bytes=0, int tos=0, bint reuse_port=False,
+                 bint segment=True):
+        if self.handle >= 0:
+            raise LocalError("this socket is open")
+        opened = binding.open_udp(
+            host, port, receive_buffer_bytes=receive_buffer_bytes,
+            send_buffer_bytes=send_buffer_bytes, tos=tos, reuse_port=reuse_port)
+        try:
+            opened.setsockopt(SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            opened.setsockopt(SOL_SOCKET, SO_RXQ_OVFL, 1)
+            if opened.family == sockets_of_python.AF_INET:
+                opened.setsockopt(IPPROTO_IP, IP_RECVERR, 1)
+            else:
+                opened.setsockopt(IPPROTO_IPV6, IPV6_RECVERR, 1)
+            poll = select.epoll()
+            poll.register(opened.fileno(), select.EPOLLIN)
+        except OSError as error:
+            opened.close()
+            raise LocalError(f"UDP {host}:{port}: {error.strerror}") from None
+        self.socket = opened
+        self.poll = poll
+        self.fd = poll.fileno()
+        self.handle = opened.fileno()
+        self.address = opened.getsockname()[:2]
+        self.receive_buffer_bytes = binding.granted_bytes(opened, sockets_of_python.SO_RCVBUF)
+        self.send_buffer_bytes = binding.granted_bytes(opened, sockets_of_python.SO_SNDBUF)
+        self.segment = segment and _kernel_segments(opened)
+        self.segment_limit = RUN_BYTES
+
+    def __cinit__(self, *args, **kwargs):
+        self.fd = self.handle = -1
+
+    def receive(self, Batch inbox not None, uint16_t index, int64_t offset_ns, uint32_t limit):
+        if self.handle < 0:
+            raise LocalError("the socket is closed")
+        if not inbox.slot_bytes:
+            raise LocalError("datagrams are received into an inbox")
+        return _receive(self, inbox, index, offset_ns, limit)
+
+    def errors(self, uint32_t limit=256):
+        cdef list found = []
+        if self.handle < 0:
+            raise LocalError("the socket is closed")
+        while limit and _read_error(self, found):
+            limit -= 1
+        return found
+
+    def close(self):
+        if self.handle < 0:
+            return
+        self.fd = self.handle = -1
+        self.poll.close()
+        self.socket.close()
+
+    def __repr__(self):
+        return f"<UDP socket {self.address[0]} port {self.address[1]}>"
+
+
+cdef bint _kernel_segments(object opened):
+    # A kernel that does not know the option would send a whole run as one datagram.
+    try:
+        opened.getsockopt(SOL_UDP, UDP_SEGMENT)
+    except OSError:
+        return False
+    return True
+
+
+# --------------------------------------------------------------------------------------- receive
+
+
+cdef void _lay_out_receive(Batch inbox, uint32_t headers) noexcept nogil:
+    cdef uint32_t i
+    cdef Datagram* item = &inbox.items[inbox.count]
+    cdef msghdr* header
+    for i in range(headers):
+        receive_pieces[i].iov_base = item.data
+        receive_pieces[i].iov_len = inbox.slot_bytes
+        header = &receive_headers[i].msg_hdr
+        header.msg_name = item.peer.bytes
+        header.msg_namelen = PEER_BYTES
+        header.msg_iov = &receive_pieces[i]
+        header.msg_iovlen = 1
+        header.msg_control = receive_controls[i]
+        header.msg_controllen = RECEIVE_CONTROL * 8
+        item += 1
+
+
+cdef inline void _take_in(Socket socket, Datagram* item, mmsghdr* received,
+                          int64_t offset_ns) noexcept nogil:
+    cdef msghdr* header = &received.msg_hdr
+    cdef cmsghdr* control = CMSG_FIRSTHDR(header)
+    cdef timespec stamp
+    cdef uint32_t drops
+    item.length = received.msg_len
+    item.flags = 0
+    item.peer.length = <uint8_t>header.msg_namelen
+    item.time_ns = 0
+    if header.msg_flags & MSG_TRUNC:
+        socket.truncated += 1
+    while control != NULL:
+        if control.cmsg_level == SOL_SOCKET:
+            if control.cmsg_type == SO_TIMESTAMPNS:
+                memcpy(&stamp, CMSG_DATA(control), sizeof(stamp))
+                item.time_ns = stamp.tv_sec * 1000000000 + stamp.tv_nsec + offset_ns
+            elif control.cmsg_type == SO_RXQ_OVFL:
+                memcpy(&drops, CMSG_DATA(control), sizeof(drops))
+                socket.overflow_drops += <uint32_t>(drops - socket.drops_seen)
+                socket.drops_seen = drops
+        control = CMSG_NXTHDR(header, control)
+
+
+cdef uint32_t _receive(Socket socket, Batch inbox, uint16_t index, int64_t offset_ns,
+                       uint32_t limit) noexcept nogil:
+    cdef uint32_t total = 0, ask = FIRST_RECEIVE, failures = 0, i
+    cdef int got
+    cdef Datagram* item
+    limit = min(limit, inbox.capacity - inbox.count)
+    while total < limit:
+        ask = min(ask, limit - total)
+        _lay_out_receive(inbox, ask)
+        got = recvmmsg(socket.handle, receive_headers, ask, MSG_DONTWAIT, NULL)
+        socket.syscalls += 1
+        if got < 0:
+            if errno == EAGAIN:
+                break
+            # An ICMP error is reported before the datagrams that wait behind it.
+            socket.pending_errors += errno != EINTR
+            failures += 1
+            if failures == PENDING_TRIES:
+                break
+            continue
+        item = &inbox.items[inbox.count]
+        for i in range(<uint32_t>got):
+            item.socket = index
+            _take_in(socket, item, &receive_headers[i], offset_ns)
+            item += 1
+        inbox.count += got
+        socket.received += got
+        total += got
+        if <uint32_t>got < ask:
+            break
+        ask = RECEIVE_HEADERS
+    return total
+
+
+cdef bint _read_error(Socket socket, list found) except -1:
+    # Appends what the next entry of the error queue says, if it came by ICMP. False: none is left.
+    cdef char quoted[ERROR_BYTES]
+    cdef uint64_t controls[ERROR_CONTROL]
+    cdef Peer peer
+    cdef iovec piece
+    cdef msghdr header
+    cdef cmsghdr* control
+    cdef sock_extended_err error
+    cdef ssize_t length
+    memset(&peer, 0, sizeof(peer))
+    memset(&header, 0, sizeof(header))
+    piece.iov_base = quoted
+    piece.iov_len = ERROR_BYTES
+    header.msg_name = peer.bytes
+    header.msg_namelen = PEER_BYTES
+    header.msg_iov = &piece
+    header.msg_iovlen = 1
+    header.msg_control = controls
+    header.msg_controllen = ERROR_CONTROL * 8
+    length = recvmsg(socket.handle, &header, MSG_ERRQUEUE | MSG_DONTWAIT)
+    socket.syscalls += 1
+    if length < 0:
+        return False
+    peer.length = <uint8_t>header.msg_namelen
+    control = CMSG_FIRSTHDR(&header)
+    while control != NULL:
+        if ((control.cmsg_level == IPPROTO_IP and control.cmsg_type == IP_RECVERR)
+                or (control.cmsg_level == IPPROTO_IPV6 and control.cmsg_type == IPV6_RECVERR)):
+            memcpy(&error, CMSG_DATA(control), sizeof(error))
+            if error.ee_origin == SO_EE_ORIGIN_ICMP or error.ee_origin == SO_EE_ORIGIN_ICMP6:
+                found.append(IcmpError(quoted[:length], peer_to_bytes(&peer), error.ee_errno,
+                                       error.ee_type, error.ee_code))
+        control = CMSG_NXTHDR(&header, control)
+    return True
+
+
+# ------------------------------------------------------------------------------------------ send
+
+
+cdef inline uint32_t _run_length(Socket socket, Batch outbox, uint32_t start) noexcept nogil:
+    # How many datagrams from `start` on the kernel can cut out of one piece: of one size, to one peer,
+    # the last may be shorter.
+    cdef Datagram* first = &outbox.items[start]
+    cdef Datagram* item = first
+    cdef uint32_t size = first.length, total = size, count = 1
+    cdef uint32_t most = min(<uint32_t>SEGMENTS, outbox.count - start)
+    if (not socket.segment or size == 0 or size > socket.segment_limit or first.flags & PLAIN
+            or (first.peer.bytes[2] | first.peer.bytes[3]) == 0):
+        # Port 0 is refused as a bad segment size is: it must not be taken for one.
+        return 1
+    while count < most:
+        item += 1
+        total += item.length
+        if (item.length > size or item.length == 0 or total > RUN_BYTES or item.flags & PLAIN
+                or item.socket != first.socket or not same_peer(&item.peer, &first.peer)):
+            break
+        count += 1
+        if item.length < size:
+            break
+    return count
+
+
+cdef inline void _set_segment_bytes(msghdr* header, uint64_t* controls,
+                                    uint16_t size) noexcept nogil:
+    cdef cmsghdr* control
+    header.msg_control = controls
+    header.msg_controllen = CMSG_SPACE(sizeof(size))
+    control = CMSG_FIRSTHDR(header)
+    control.cmsg_level = SOL_UDP
+    control.cmsg_type = UDP_SEGMENT
+    control.cmsg_len = CMSG_LEN(sizeof(size))
+    memcpy(CMSG_DATA(control), &size, sizeof(size))
+
+
+cdef uint32_t _lay_out_send(Socket socket, Batch outbox, uint16_t index) noexcept nogil:
+    # Headers for what comes next by this socket; returns how many.
+    cdef uint32_t at = outbox.cursor, headers = 0, pieces = 0, span, i
+    cdef msghdr* header
+    cdef Datagram* item
+    cdef iovec* piece
+    while (headers < SEND_HEADERS and pieces <= SEND_PIECES - SEGMENTS and at < outbox.count
+           and outbox.items[at].socket == index):
+        span = _run_length(socket, outbox, at)
+        item = &outbox.items[at]
+        piece = &send_pieces[pieces]
+        header = &send_headers[headers].msg_hdr
+        header.msg_name = item.peer.bytes
+        header.msg_namelen = item.peer.length
+        header.msg_iov = piece
+        header.msg_control = NULL
+        header.msg_controllen = 0
+        if span > 1:
+            _set_segment_bytes(header, send_controls[headers], <uint16_t>item.length)
+        piece.iov_base = item.data
+        piece.iov_len = item.length
+        for i in range(1, span):
+            item += 1
+            # Neighbours in the arena are one piece: the kernel walks it faster than many.
+            if <char*>piece.iov_base + piece.iov_len != item.data:
+                piece += 1
+                piece.iov_base = item.data
+                piece.iov_len = 0
+            piece.iov_len += item.length
+        header.msg_iovlen = piece - header.msg_iov + 1
+        pieces += <uint32_t>header.msg_iovlen
+        send_spans[headers] = span
+        headers += 1
+        at += span
+    return headers
+
+
+cdef inline void _account(Socket socket, Batch outbox, uint32_t span) noexcept nogil:
+    outbox.cursor += span
+    socket.sent += span
+    if span > 1:
+        socket.gso_runs += 1
+        socket.gso_sent += span
+
+
+cdef void _blame(Socket socket, Batch outbox, uint32_t span, int error) noexcept nogil:
+    # The next header was refused twice: a run goes on one by one, a single datagram is given up.
+    cdef uint32_t i, size = outbox.items[outbox.cursor].length
+    if span == 1:
+        socket.send_errors += 1
+        socket.oversized += error == EMSGSIZE
+        outbox.cursor += 1
+        return
+    socket.gso_refused += 1
+    for i in range(span):
+        outbox.items[outbox.cursor + i].flags |= PLAIN
+    if error == EIO:
+        # The route cannot do it at all (no checksum offload, IPsec).
+        socket.segment = False
+    elif error == EMSGSIZE or error == EINVAL:
+        # A segment does not fit into the path's MTU; shorter ones may.
+        socket.segment_limit = min(socket.segment_limit, size - 1)
+
+
+cdef bint _send_by(Socket socket, Batch outbox, uint16_t index) noexcept nogil:
+    # Sends up to the next datagram of another socket. False: the buffer is full.
+    cdef uint32_t headers = 0, done = 0, failures = 0, i
+    cdef int taken, error
+    while True:
+        if done == headers:
+            headers = _lay_out_send(socket, outbox, index)
+            done = 0
+            if headers == 0:
+                return True
+        taken = sendmmsg(socket.handle, &send_headers[done], headers - done, MSG_DONTWAIT)
+        error = errno
+        socket.syscalls += 1
+        if taken > 0:
+            failures = 0
+            for i in range(<uint32_t>taken):
+                _account(socket, outbox, send_spans[done + i])
+            done += taken
+            continue
+        if error == EAGAIN:
+            return False
+        if error == EINTR:
+            continue
+        # The error may be an ICMP answer to an earlier datagram, which the kernel reports at
+        # whatever is sent next: it is asked again. ECONNREFUSED and its like are always of that kind.
+        failures += 1
+        if failures == 1:
+            socket.pending_errors += 1
+            continue
+        if error == ECONNREFUSED or error == ENOPROTOOPT or error == EPROTO:
+            socket.pending_errors += 1
+            if failures == PENDING_TRIES:
+                return False
+            continue
+        _blame(socket, outbox, send_spans[done], error)
+        failures = 0
+        headers = done = 0
+
+
+def send(Batch outbox not None, list sockets not None):
+    cdef Socket socket
+    cdef uint16_t index
+    while outbox.cursor < outbox.count:
+        index = outbox.items[outbox.cursor].socket
+        if index >= len(sockets):
+            raise LocalError(f"there is no socket number {index}")
+        socket = sockets[index]
+        if socket.handle < 0:
+            raise LocalError("the socket is closed")
+        if not _send_by(socket, outbox, index):
+            if not socket.blocked:
+                socket.blocked = True
+                socket.poll.modify(socket.handle, select.EPOLLIN | select.EPOLLOUT)
+            return False
+        if socket.blocked:
+            socket.blocked = False
+            socket.poll.modify(socket.handle, select.EPOLLIN)
+    return True
