@@ -1,0 +1,210 @@
+"""What coordinator and worker say to each other, and how it is framed.
+
+They share one stream socket. A *frame* is four bytes of length (little-endian, of what follows),
+one byte of kind and a body. Two kinds exist: a `MESSAGE` is one msgpack-encoded Struct of the
+unions below; a `BATCH` is a deflated, msgpack-encoded `LoadBatch`. The coordinator passes batches
+on and keeps them without ever opening them.
+
+The order: `Setup`, any number of batches, `LoadEnd` → the worker answers `Loaded`; `Begin` →
+`Began`; from then on `Ask` → `Answer` and `Happened` as things happen; `Stop` → `Progress` …
+`Stopped`, and the worker ends. A worker that cannot go on says `Fault` and ends. End of file on the
+socket means that the other side is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+import traceback
+import zlib
+from pathlib import Path
+
+import msgspec
+
+from regiment.errors import LocalError, RegimentError
+from regiment.model import Event, Policy, Registration, Status, Transport
+from regiment.uac.destination import TargetInfo
+
+MESSAGE = 0
+BATCH = 1
+
+HEADER = struct.Struct("<IB")
+FRAME_LIMIT_BYTES = 1 << 28
+"""No frame is longer: a length beyond it is a broken stream."""
+
+_DEFLATE_LEVEL = 1
+
+
+class Listener(msgspec.Struct, frozen=True, array_like=True):
+    """A transport as the worker has to open it."""
+
+    transport: Transport
+    published_host: str
+    """What Via and Contact say (without brackets)."""
+
+
+class LoadBatch(msgspec.Struct, frozen=True, array_like=True):
+    """A share of the configuration. What it refers to came before it or stands in it."""
+
+    listeners: tuple[Listener, ...]
+    policies: tuple[Policy, ...]
+    """In order: `Registration.policy` counts them from the first batch's first."""
+    registrations: tuple[Registration, ...]
+
+
+# ---- coordinator to worker
+
+
+class Setup(msgspec.Struct, frozen=True, array_like=True, tag="setup"):
+    """Who the worker is."""
+
+    index: int
+    seed: int
+    instance_key: bytes
+    """Makes Call-IDs: the same for all workers and for a worker's successors."""
+    cseq_base: int
+    ports: dict[str, int]
+    """Transport name -> port that a predecessor had, for transports with port 0."""
+    receive_buffer_bytes: int
+    send_buffer_bytes: int
+
+    def __repr__(self) -> str:
+        return f"Setup(index={self.index}, cseq_base={self.cseq_base})"
+
+
+class LoadEnd(msgspec.Struct, frozen=True, array_like=True, tag="load_end"):
+    """All batches were sent."""
+
+
+class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
+    """Start to register."""
+
+    rows: tuple[int, ...]
+    """For each target of `Loaded`, its row in the scoreboard."""
+    rates: tuple[float, ...]
+    """For each target, attempts a second of this worker; 0: no limit."""
+
+
+class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
+    """What is known of one registration?"""
+
+    number: int
+    name: str
+
+
+class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
+    """Un-REGISTER everything, then end."""
+
+    rate: float
+    """Un-REGISTERs a second towards each target, of this worker; 0: no limit."""
+
+
+ToWorker = Setup | LoadEnd | Begin | Ask | Stop
+
+
+# ---- worker to coordinator
+
+
+class Bound(msgspec.Struct, frozen=True, array_like=True):
+    """A socket that a worker opened."""
+
+    transport: str
+    host: str
+    port: int
+
+
+class Loaded(msgspec.Struct, frozen=True, array_like=True, tag="loaded"):
+    """Every batch is in."""
+
+    registrations: int
+    targets: tuple[TargetInfo, ...]
+    sockets: tuple[Bound, ...]
+    warnings: tuple[str, ...]
+
+
+class Began(msgspec.Struct, frozen=True, array_like=True, tag="began"):
+    """The first turn was made."""
+
+
+class Happened(msgspec.Struct, frozen=True, array_like=True, tag="happened"):
+    """Rare things, in order."""
+
+    events: tuple[Event, ...]
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
+    """To an `Ask`: None if there is no such registration."""
+
+    number: int
+    status: Status | None
+
+
+class Progress(msgspec.Struct, frozen=True, array_like=True, tag="progress"):
+    """How many registrations a stopping worker has yet to settle."""
+
+    remaining: int
+
+
+class Stopped(msgspec.Struct, frozen=True, array_like=True, tag="stopped"):
+    """Every registration is settled; the worker ends."""
+
+
+class Fault(msgspec.Struct, frozen=True, array_like=True, tag="fault"):
+    """The worker cannot go on, for this reason; it ends."""
+
+    message: str
+
+
+FromWorker = Loaded | Began | Happened | Answer | Progress | Stopped | Fault
+
+
+# ---- frames
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_batch = msgspec.msgpack.Decoder(LoadBatch).decode
+decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
+decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
+
+
+def frame(message: ToWorker | FromWorker) -> bytes:
+    """One message as a frame."""
+    body = _encode(message)
+    return HEADER.pack(len(body) + 1, MESSAGE) + body
+
+
+def batch_frame(batch: LoadBatch) -> bytes:
+    """One batch as a frame. Deflated at the fastest level: some 2 µs a registration."""
+    body = zlib.compress(_encode(batch), _DEFLATE_LEVEL)
+    return HEADER.pack(len(body) + 1, BATCH) + body
+
+
+def open_batch(body: bytes) -> LoadBatch:
+    """The batch of a frame's body."""
+    return _decode_batch(zlib.decompress(body))
+
+
+async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes] | None:
+    """The next frame as (kind, body); None at the end of the stream, even in mid-frame.
+
+    Raises `LocalError` for a length that no frame has.
+    """
+    try:
+        header = await reader.readexactly(HEADER.size)
+        length, kind = HEADER.unpack(header)
+        if not 1 <= length <= FRAME_LIMIT_BYTES:
+            raise LocalError(f"the control stream is broken: a frame of {length} bytes")
+        return kind, await reader.readexactly(length - 1)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+
+
+def reason_of(error: BaseException) -> str:
+    """One line that says what happened, and for a mistake of ours also where. No secret in it."""
+    if isinstance(error, RegimentError):
+        return str(error)
+    innermost = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" at {Path(step.filename).name}:{step.lineno}" for step in innermost)
+    # The text of a foreign exception may quote anything, a secret too: it stays out.
+    number = f" ({os.strerror(error.errno)})" if isinstance(error, OSError) and error.errno else ""
+    return f"internal error: {type(error).__name__}{number}{place}"

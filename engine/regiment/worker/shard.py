@@ -1,0 +1,229 @@
+"""One turn: receive, expire, launch, send, re-arm. Where a clock, the sockets and a core meet.
+
+The loop calls a turn when a socket is readable or when the alarm has fired, never for one message:
+a turn costs some ten Python calls and moves up to a thousand datagrams. What a turn does is bounded
+everywhere, so that neither a flood of datagrams nor a mass of due registrations keeps the other
+from its share: what is left over is done in the next turn, after the loop has looked at the other
+sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from regiment.datagram import Batch
+from regiment.net import udp
+
+RECEIVE_LIMIT = 1024
+"""Datagrams of one socket in one turn."""
+INBOX_DATAGRAMS = 256
+OUTBOX_DATAGRAMS = 1024
+OUTBOXES_PER_TURN = 2
+
+CHORES_NS = 1_000_000_000
+"""Counters are published and events asked for at least this often."""
+
+BLOCKED_NS = 1_000_000
+"""While the kernel takes no datagrams, timers are looked at this often."""
+
+STEP_NS = 5_000_000
+STEP_PER_NS = 0.001
+"""The wall clock was set when it moved against the monotonic one by more than this: NTP slews by
+at most 500 parts in a million."""
+
+
+class Core(Protocol):
+    """What a turn needs of a core (`uac.Engine`, or the registrar's with two methods added)."""
+
+    def receive(self, inbox: Batch, now_ns: int) -> None: ...
+    def expire(self, now_ns: int) -> None: ...
+    def launch(self, now_ns: int) -> None: ...
+    def send(self, outbox: Batch, now_ns: int) -> bool: ...
+    def deadline_ns(self) -> int: ...
+    def icmp(self, quoted: bytes, peer: bytes, now_ns: int) -> None: ...
+
+
+class Timer(Protocol):
+    """What a turn needs of `worker.alarm.Alarm`."""
+
+    @property
+    def fd(self) -> int: ...
+    def set(self, deadline_ns: int) -> None: ...
+    def acknowledge(self) -> int: ...
+
+
+class Shard:
+    """The turns of one core over its sockets, on a given loop.
+
+    `chores(now_ns)` is called about once a second, and `after(now_ns)` at the end of each turn;
+    `failed` gets what a turn raised, after which no turn is made any more. The number of a socket
+    in `sockets` is the number by which the core knows it.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        core: Core,
+        alarm: Timer,
+        *,
+        chores: Callable[[int], None],
+        after: Callable[[int], None],
+        failed: Callable[[BaseException], None],
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.core = core
+        self.sockets: list[udp.Socket] = []
+        self.turns = 0
+        self.clock_steps = 0
+        self.lags_ns: list[int] = []
+        """How late each firing of the alarm was; the chores take and clear it."""
+        self._loop = loop
+        self._alarm = alarm
+        self._chores = chores
+        self._after = after
+        self._failed = failed
+        self._clock_ns = clock_ns
+        self._wall_ns = wall_ns
+        self._inbox = Batch.inbox(INBOX_DATAGRAMS)
+        self._outbox = Batch.outbox(OUTBOX_DATAGRAMS)
+        self._blocked = False
+        self._again: asyncio.Handle | None = None
+        self._running = False
+        self._chores_due_ns = 0
+        self._offset_ns = 0
+        self._offset_at_ns = 0
+
+    # ---- start and end
+
+    def start(self) -> None:
+        """Begins to wait on the sockets and the alarm, and makes the first turn."""
+        now_ns = self._clock_ns()
+        self._running = True
+        self._offset_ns = now_ns - self._wall_ns()
+        self._offset_at_ns = now_ns
+        self._chores_due_ns = now_ns + CHORES_NS
+        for number, socket in enumerate(self.sockets):
+            self._loop.add_reader(socket.fd, self.turn, number)
+        self._loop.add_reader(self._alarm.fd, self._fired)
+        self.turn()
+
+    def stop(self) -> None:
+        """No turn from now on. The sockets stay open. May be called twice."""
+        if not self._running:
+            return
+        self._running = False
+        for socket in self.sockets:
+            self._loop.remove_reader(socket.fd)
+        self._loop.remove_reader(self._alarm.fd)
+        self._alarm.set(-1)
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+
+    # ---- the turn
+
+    def turn(self, readable: int = -1) -> None:
+        """One turn; `readable` is the number of the socket that has something, -1: none."""
+        if not self._running:
+            return
+        try:
+            self._turn(readable)
+        except BaseException as error:
+            self.stop()
+            self._failed(error)
+
+    def _turn(self, readable: int) -> None:
+        core = self.core
+        now_ns = self._clock_ns()
+        self.turns += 1
+        if readable >= 0:
+            self._receive(readable, now_ns)
+        core.expire(now_ns)
+        if not self._blocked:
+            core.launch(now_ns)
+        more = self._send(now_ns)
+        self._after(now_ns)
+        if now_ns >= self._chores_due_ns:
+            self._chores_due_ns = now_ns + CHORES_NS
+            self._chores(now_ns)
+        if self._running:
+            self._rearm(more)
+
+    def _receive(self, number: int, now_ns: int) -> None:
+        """Drains one socket, up to `RECEIVE_LIMIT`; what stays makes the loop call again."""
+        socket = self.sockets[number]
+        inbox = self._inbox
+        offset_ns = self._clock_offset_ns(now_ns)
+        for _ in range(RECEIVE_LIMIT // INBOX_DATAGRAMS):
+            inbox.clear()
+            received = socket.receive(inbox, number, offset_ns, INBOX_DATAGRAMS)
+            if received:
+                self.core.receive(inbox, now_ns)
+            if received < INBOX_DATAGRAMS:
+                break
+        for error in socket.errors():
+            self.core.icmp(error.quoted, error.peer, now_ns)
+
+    def _clock_offset_ns(self, now_ns: int) -> int:
+        """What turns the kernel's wall-clock stamps into monotonic time; notices steps."""
+        offset_ns = now_ns - self._wall_ns()
+        slewed_ns = STEP_NS + int((now_ns - self._offset_at_ns) * STEP_PER_NS)
+        if abs(offset_ns - self._offset_ns) > slewed_ns:
+            self.clock_steps += 1
+        self._offset_ns = offset_ns
+        self._offset_at_ns = now_ns
+        return offset_ns
+
+    def _send(self, now_ns: int) -> bool:
+        """Sends what waits, up to some outboxes; True: there is more, and the kernel takes it."""
+        outbox = self._outbox
+        if self._blocked and not self._drain():
+            return False
+        for _ in range(OUTBOXES_PER_TURN):
+            more = self.core.send(outbox, now_ns)
+            if len(outbox) and not self._drain():
+                return False
+            if not more:
+                return False
+        return True
+
+    def _drain(self) -> bool:
+        """Hands the outbox to the kernel; False: it is full, and the socket says when it is not."""
+        if udp.send(self._outbox, self.sockets):
+            self._outbox.clear()
+            self._blocked = False
+        else:
+            self._blocked = True
+        return not self._blocked
+
+    # ---- when to wake
+
+    def _rearm(self, more: bool) -> None:
+        now_ns = self._clock_ns()
+        deadline_ns = self.core.deadline_ns()
+        if deadline_ns < 0 or deadline_ns > self._chores_due_ns:
+            deadline_ns = self._chores_due_ns
+        if self._blocked:
+            # The kernel wakes us; timers that fire meanwhile must not turn into a busy loop.
+            self._alarm.set(max(deadline_ns, now_ns + BLOCKED_NS))
+        elif more or deadline_ns <= now_ns:
+            # At once, but after the loop has looked at the sockets: much cheaper than an alarm
+            # that is set into the past.
+            if self._again is None:
+                self._again = self._loop.call_soon(self._run_again)
+        else:
+            self._alarm.set(deadline_ns)
+
+    def _run_again(self) -> None:
+        self._again = None
+        self.turn()
+
+    def _fired(self) -> None:
+        intended_ns = self._alarm.acknowledge()
+        if intended_ns >= 0:
+            self.lags_ns.append(self._clock_ns() - intended_ns)
+            self.turn()
