@@ -1,0 +1,402 @@
+"""The coordinator: starts workers, deals the configuration out, watches, exports, stops.
+
+It holds no registration. What it does is rare: it passes the loader's batches on, opens the gate
+when every worker has its share, seats a successor where a worker has died, and adds the
+scoreboards up when somebody asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import time
+from collections.abc import Callable
+from hashlib import blake2b
+from types import TracebackType
+from typing import Self
+
+import msgspec
+import structlog
+
+from regiment.coordinator import http, loading
+from regiment.coordinator.assignment import WorkerAssignment, digest_of
+from regiment.coordinator.seat import CSEQ_STEP, Seat
+from regiment.coordinator.shares import Shares, share_out
+from regiment.errors import LocalError
+from regiment.metrics.exposition import Exposition, Facts
+from regiment.metrics.snapshot import Snapshot
+from regiment.model import Event, Finding, Status
+from regiment.worker import control
+
+API_PORT = 9465
+STOP_RATE = 500.0
+STOP_GRACE_S = 35.0
+"""What un-registering may take beyond N / rate: an unanswered REGISTER's 32 s, and a little."""
+_MORE_FILES = 128
+_FILES_PER_WORKER = 6
+
+logger = structlog.get_logger()
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine is started with."""
+
+    config: str
+    workers: int
+    bind: str = ""
+    """``HOST[:PORT]`` instead of every UDP transport's bind."""
+    max_rate: float | None = None
+    """Instead of every ``@max_rate``; 0: no limit."""
+    seed: int | None = None
+    """Makes staggers, jitters and identifiers repeatable; None: from the system."""
+    host_index: int = 0
+    hosts: int = 1
+    """``--shard``: this host and how many there are."""
+    api: tuple[str, int] | None = ("127.0.0.1", API_PORT)
+    """Where HTTP listens (port 0: any); None: nowhere."""
+    token: str = ""
+    open_metrics: bool = False
+    stop_rate: float = STOP_RATE
+    """Un-REGISTERs a second towards each target; 0: no limit."""
+    stop_timeout_s: float | None = None
+    """None: registrations of the largest target / stop_rate + 35 s."""
+    receive_buffer_bytes: int = 4 << 20
+    send_buffer_bytes: int = 2 << 20
+    worker_module: str = "regiment.worker.process"
+
+    def __repr__(self) -> str:
+        return f"Options(config={self.config!r}, workers={self.workers})"
+
+
+class Coordinator:
+    """One engine: ``async with Coordinator(options) as engine: await engine.wait()``.
+
+    `on_events` is called with what workers report of single registrations, some at a time;
+    nothing else is done with that.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        on_events: Callable[[tuple[Event, ...]], None] | None = None,
+    ) -> None:
+        self.options = options
+        self.registrations = 0
+        self.findings: tuple[Finding, ...] = ()
+        """Refused objects of the configuration."""
+        self.warnings: tuple[Finding, ...] = ()
+        self.url = ""
+        """Of the HTTP API; empty: there is none."""
+        self.seats: list[Seat] = []
+        self.shares: Shares | None = None
+        self._on_events = on_events
+        self._seed = int.from_bytes(os.urandom(8), "big") if options.seed is None else options.seed
+        self._instance_key = self._secret("instance", seeded=options.seed is not None)
+        self._assignment = WorkerAssignment(options.workers)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: http.Server | None = None
+        self._exposition = Exposition(self._facts)
+        self._ready = asyncio.Event()
+        self._failed: asyncio.Future[None] | None = None
+        self._host_fraction = 1.0
+        self._dealt = False
+        self._stopping = False
+        self._load_s = 0.0
+        self._loaded_at_s = 0.0
+        self._warned: set[str] = set()
+
+    # ---- start
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Returns when every worker that can be started has begun to register.
+
+        Raises `ConfigError` where the configuration is unusable and `LocalError` where a port is in
+        use, nothing is left to register or no worker can be started.
+        """
+        started_s = time.monotonic()
+        ensure_descriptors(_MORE_FILES + _FILES_PER_WORKER * self.options.workers)
+        loop = asyncio.get_running_loop()
+        self._failed = loop.create_future()
+        await self._listen()
+        module = self.options.worker_module
+        self.seats = [Seat(index, self, module) for index in range(self.options.workers)]
+        self._tasks = [asyncio.create_task(self._occupy(seat)) for seat in self.seats]
+        starting = asyncio.create_task(self._deal_and_begin(started_s))
+        self._tasks.append(starting)
+        await asyncio.wait((starting, self._failed), return_when=asyncio.FIRST_COMPLETED)
+        if self._failed.done():
+            self._failed.result()
+        starting.result()
+
+    async def _listen(self) -> None:
+        if self.options.api is None:
+            return
+        host, port = self.options.api
+        guard = http.guard_for(host, self.options.token, self.options.open_metrics)
+        routes: dict[str, http.Handler] = {
+            "/metrics": self._metrics,
+            "/livez": lambda _: http.Response(200, b"ok\n"),
+            "/readyz": self._readyz,
+        }
+        self._server = http.Server(routes, guard)
+        await self._server.start(host, port)
+        bound, port = self._server.address
+        self.url = f"http://[{bound}]:{port}" if ":" in bound else f"http://{bound}:{port}"
+
+    async def _occupy(self, seat: Seat) -> None:
+        try:
+            await seat.keep_occupied()
+        except Exception as error:
+            self._fail(f"worker {seat.index}: {control.reason_of(error)}")
+
+    async def _deal_and_begin(self, started_s: float) -> None:
+        await self._deal()
+        if not self.registrations:
+            raise LocalError(self._nothing())
+        for seat in self.seats:
+            seat.complete()
+        self._dealt = True
+        self._begin_if_complete()
+        await self._ready.wait()
+        self._load_s = time.monotonic() - started_s
+        self._loaded_at_s = time.time()
+
+    async def _deal(self) -> None:
+        options = self.options
+        order = loading.Order(
+            os.fsencode(options.config),
+            options.workers,
+            options.bind,
+            options.max_rate,
+            options.host_index,
+            options.hosts,
+        )
+        async for item in loading.load(order):
+            if isinstance(item, loading.Share):
+                self.seats[item.worker].append(item.digests, item.frame)
+                continue
+            self.registrations = item.registrations
+            self.findings = item.refused
+            self.warnings = item.warnings
+            self._host_fraction = item.host_fraction
+            for finding in item.refused:
+                logger.error(str(finding))
+            for finding in item.warnings:
+                logger.warning(str(finding))
+            if item.elsewhere:
+                logger.info("other hosts hold the rest", registrations=item.elsewhere)
+
+    def _nothing(self) -> str:
+        config = self.options.config
+        if self.options.hosts > 1 and not self.findings:
+            return f"{config}: no registration falls to shard {self.options.host_index}"
+        refused = f" ({len(self.findings)} refused)" if self.findings else ""
+        return f"{config}: nothing to register{refused}"
+
+    def _secret(self, purpose: str, *, seeded: bool) -> bytes:
+        if not seeded:
+            return os.urandom(16)
+        return blake2b(f"{purpose} {self._seed}".encode(), digest_size=16).digest()
+
+    # ---- what the seats say
+
+    def setup_for(self, seat: Seat) -> control.Setup:
+        """Who the next worker on this seat is."""
+        own = blake2b(f"{self._seed} {seat.index} {seat.replacements}".encode(), digest_size=8)
+        handed_out = seat.board.get("regiment_cseq_high")
+        return control.Setup(
+            seat.index,
+            int.from_bytes(own.digest(), "big"),
+            self._instance_key,
+            max(int(time.time()) + CSEQ_STEP * seat.replacements, handed_out + CSEQ_STEP),
+            seat.ports,
+            self.options.receive_buffer_bytes,
+            self.options.send_buffer_bytes,
+        )
+
+    def on_loaded(self, seat: Seat) -> None:
+        """A worker has its share: at the start it waits for the others, later it begins."""
+        if self.shares is None:
+            self._begin_if_complete()
+        elif seat.loaded is not None:
+            seat.begin(self.shares.begin(seat.loaded.targets))
+
+    def _begin_if_complete(self) -> None:
+        """Opens the gate once every worker is loaded, but for those that cannot be started."""
+        if not self._dealt or self.shares is not None:
+            return
+        loaded = {seat.index: seat.loaded for seat in self.seats if seat.loaded is not None}
+        if not loaded or any(seat.loaded is None and not seat.slow for seat in self.seats):
+            return
+        self.shares = share_out(loaded, self.registrations, self._host_fraction)
+        for seat in self.seats:
+            if seat.loaded is not None:
+                seat.begin(self.shares.begin(seat.loaded.targets))
+
+    def on_began(self, seat: Seat) -> None:
+        """A worker registers."""
+        if seat.replacements:
+            logger.info("worker replaced", worker=seat.index, pid=seat.pid)
+        self._look_whether_ready()
+
+    def _look_whether_ready(self) -> None:
+        if self.shares is not None and all(each.running or each.slow for each in self.seats):
+            self._ready.set()
+
+    def on_events(self, seat: Seat, events: tuple[Event, ...]) -> None:  # noqa: ARG002
+        """Rare things of single registrations."""
+        if self._on_events is not None:
+            self._on_events(events)
+
+    def on_warnings(self, seat: Seat, warnings: tuple[str, ...]) -> None:  # noqa: ARG002
+        """What every worker finds alike is said once."""
+        for warning in warnings:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                logger.warning(warning)
+
+    def on_death(self, seat: Seat, reason: str, is_fault: bool) -> None:
+        """A worker is gone and will be replaced, unless there is no point in going on."""
+        if self._stopping:
+            return
+        if is_fault and self.shares is None:
+            # It said why, and it would say so again: a port in use, for one.
+            self._fail(reason)
+            return
+        again = "started once a minute from now on" if seat.slow else "replaced"
+        logger.error(f"worker died and is {again}", worker=seat.index, pid=seat.pid, reason=reason)
+        if all(each.is_hopeless for each in self.seats):
+            self._fail(f"no worker can be started; worker {seat.index}: {reason}")
+        self._begin_if_complete()
+        self._look_whether_ready()
+
+    def _fail(self, reason: str) -> None:
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(LocalError(reason))
+
+    async def wait(self) -> None:
+        """Returns never; raises `LocalError` when no worker can be started any more."""
+        if self._failed is None:
+            raise LocalError("the engine was not started")
+        await asyncio.shield(self._failed)
+
+    # ---- questions
+
+    def snapshot(self) -> Snapshot:
+        """All scoreboards, added up. Some 20 µs a worker."""
+        boards = {seat.index: seat.memory for seat in self.seats}
+        return Snapshot.of(boards, time.monotonic_ns())
+
+    def facts(self) -> Facts:
+        """What no scoreboard holds."""
+        shares = self.shares
+        return Facts(
+            registrars=shares.registrars if shares else (),
+            desired=shares.desired if shares else {},
+            worker_up={seat.index: seat.running for seat in self.seats},
+            worker_restarts={seat.index: seat.replacements for seat in self.seats},
+            config_load_s=self._load_s,
+            config_loaded_at_s=self._loaded_at_s,
+        )
+
+    def _facts(self) -> tuple[Snapshot, Facts]:
+        return self.snapshot(), self.facts()
+
+    async def status(self, name: str) -> Status | None:
+        """What is known of a registration; None: there is none of that name.
+
+        Raises `LocalError` while its worker is down.
+        """
+        digest = digest_of(name)
+        seat = self.seats[self._assignment.worker_of(digest)]
+        return await seat.ask(name) if digest in seat.roster else None
+
+    @property
+    def restarts(self) -> int:
+        """How many workers were replaced."""
+        return sum(seat.replacements for seat in self.seats)
+
+    def complaint(self) -> str:
+        """Why the engine is not ready; empty: it is."""
+        if self._stopping:
+            return "stopping"
+        if not self._ready.is_set():
+            return "loading"
+        slow = [str(seat.index) for seat in self.seats if seat.slow and not seat.running]
+        if slow:
+            return f"worker {', '.join(slow)}: died too often, is started once a minute"
+        down = [str(seat.index) for seat in self.seats if not seat.running]
+        return f"worker {', '.join(down)}: being replaced" if down else ""
+
+    def _metrics(self, request: http.Request) -> http.Response:
+        body, content_type = self._exposition.render(request.headers.get("accept", ""))
+        return http.Response(200, body, content_type)
+
+    def _readyz(self, _: http.Request) -> http.Response:
+        complaint = self.complaint()
+        return http.Response(503 if complaint else 200, f"{complaint or 'ready'}\n".encode())
+
+    # ---- end
+
+    async def stop(self) -> int:
+        """Un-REGISTERs everything, paced; returns how many registrations were not settled in time.
+
+        To be called after `start` has returned.
+        """
+        self._stopping = True
+        rate = self.options.stop_rate
+        for seat in self.seats:
+            part = len(seat.roster) / self.registrations if self.registrations else 1.0
+            seat.stop(rate * part)
+        timeout_s = self.options.stop_timeout_s
+        if timeout_s is None:
+            largest = self.shares.largest if self.shares else 0.0
+            timeout_s = STOP_GRACE_S + (largest / rate if rate > 0 else 0.0)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        return sum(seat.remaining for seat in self.seats if not seat.settled)
+
+    async def close(self) -> None:
+        """Ends everything at once: workers are killed, sockets closed. May be called twice."""
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for seat in self.seats:
+            seat.close()
+        if self._server is not None:
+            await self._server.close()
+        if self._failed is not None and not self._failed.done():
+            self._failed.cancel()
+
+
+def ensure_descriptors(needed: int) -> None:
+    """Raises the soft limit of open files if it is too low.
+
+    Raises `LocalError` where the hard limit does not allow that.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise LocalError(
+            f"too few file descriptors: {needed} are needed, {hard} allowed (see `ulimit -Hn`)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

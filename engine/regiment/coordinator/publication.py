@@ -1,0 +1,114 @@
+"""What Via and Contact say for a transport: where answers and calls come back to.
+
+`external_signaling_address` or `_hostname` where set; else the address of `bind`; else, for a
+wildcard, the local address from which the target is reached. There is one published host a
+transport: with a wildcard and targets that are reached from different addresses the first one's
+holds, and a warning says which transports to separate.
+"""
+
+from __future__ import annotations
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+
+from regiment.errors import LocalError
+from regiment.model import Finding, Policy, Transport
+from regiment.net import address
+from regiment.uac.destination import destination_of
+
+RESOLVE_S = 3.0
+"""A target's name that takes longer is not waited for."""
+COMPARED = 50
+"""So many different targets of a transport are compared."""
+
+_WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, not bound
+# Addresses for documentation (RFC 5737, RFC 3849): nothing is sent, only the route is asked for.
+_ANYWHERE = {False: "192.0.2.1", True: "2001:db8::1"}
+_LOOPBACK = {False: "127.0.0.1", True: "::1"}
+
+
+class Publication:
+    """Decides once for each transport, by the first policy that uses it."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[str, str] = {}
+        self._compared: dict[str, set[str]] = {}
+        self._differs: set[str] = set()
+        self.warnings: list[Finding] = []
+
+    def host_for(self, transport: Transport, policy: Policy) -> str:
+        """The published host of `transport`, without brackets."""
+        if transport.name not in self._hosts:
+            self._hosts[transport.name] = self._decide(transport, policy)
+        elif transport.bind_host in _WILDCARDS and not _external(transport):
+            self._compare(transport, policy)
+        return self._hosts[transport.name]
+
+    def _decide(self, transport: Transport, policy: Policy) -> str:
+        if external := _external(transport):
+            return external
+        if transport.bind_host not in _WILDCARDS:
+            return transport.bind_host
+        is_v6 = ":" in transport.bind_host
+        target = destination_of(policy).host
+        for candidate in (target, _ANYWHERE[is_v6], _LOOPBACK[is_v6]):
+            if found := route_from(candidate, is_v6):
+                return found
+        return _LOOPBACK[is_v6]
+
+    def _compare(self, transport: Transport, policy: Policy) -> None:
+        """Warns once if a later target, given as an address, is reached from elsewhere."""
+        destination = destination_of(policy)
+        seen = self._compared.setdefault(transport.name, set())
+        if (
+            not destination.is_literal
+            or destination.host in seen
+            or transport.name in self._differs
+            or len(seen) >= COMPARED
+        ):
+            return
+        seen.add(destination.host)
+        published = self._hosts[transport.name]
+        found = route_from(destination.host, ":" in transport.bind_host)
+        if found and found != published:
+            self._differs.add(transport.name)
+            self.warnings.append(
+                Finding(
+                    f"{destination.host} is reached from {found}, other targets from {published}: "
+                    f"{published} is published for all of them; give the targets transports of "
+                    "their own, each with its bind",
+                    type="transport",
+                    name=transport.name,
+                )
+            )
+
+
+def route_from(host: str, is_v6: bool) -> str:
+    """The local address from which `host` is reached in that family; empty: none known."""
+    literal = host if address.is_literal(host) else _resolve(host, is_v6)
+    if not literal or (":" in literal) != is_v6:
+        return ""
+    try:
+        return address.local_address_towards(literal)
+    except LocalError:
+        return ""
+
+
+def _resolve(host: str, is_v6: bool) -> str:
+    """The first address of a name; empty if there is none in time."""
+    family = socket.AF_INET6 if is_v6 else socket.AF_INET
+    pool = ThreadPoolExecutor(1)
+    try:
+        found = pool.submit(socket.getaddrinfo, host, None, family, socket.SOCK_DGRAM)
+        return str(found.result(RESOLVE_S)[0][4][0])
+    except (OSError, UnicodeError, FutureTimeout):
+        return ""
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _external(transport: Transport) -> str:
+    return (transport.external_signaling_address or transport.external_signaling_hostname).strip(
+        "[]"
+    )

@@ -1,0 +1,89 @@
+"""Who gets which rate and which row of the metrics. Pure arithmetic on what the workers loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from regiment.metrics.catalogue import REGISTRAR_ROWS
+from regiment.uac.destination import TargetInfo
+from regiment.worker.control import Begin, Loaded
+
+_LEAST_RATE = 0.001
+"""No share is rounded down to 0, which would mean no limit."""
+
+Key = tuple[str, int, str]
+
+
+class Shares(msgspec.Struct, frozen=True):
+    """What holds for the whole engine from the start on."""
+
+    registrars: tuple[str, ...]
+    """The largest registrars, for rows 1, 2, … of the scoreboards."""
+    desired: dict[int, int]
+    """Row -> registrations."""
+    totals: dict[Key, float]
+    """Target -> registrations over all workers, those of workers that are down estimated."""
+    rates: dict[Key, float]
+    """Target -> attempts a second of this engine; 0: no limit."""
+
+    @property
+    def largest(self) -> float:
+        """Registrations of the target that has most of them."""
+        return max(self.totals.values(), default=0.0)
+
+    def begin(self, targets: Sequence[TargetInfo]) -> Begin:
+        """What a worker with these targets has to know."""
+        rows = {registrar: row for row, registrar in enumerate(self.registrars, start=1)}
+        return Begin(
+            tuple(rows.get(target.label, 0) for target in targets),
+            tuple(self._rate(target) for target in targets),
+        )
+
+    def _rate(self, target: TargetInfo) -> float:
+        key = key_of(target)
+        rate = self.rates.get(key, target.max_rate)
+        total = max(self.totals.get(key, 0.0), float(target.registrations))
+        if rate <= 0 or not total:
+            return 0.0
+        return max(rate * target.registrations / total, _LEAST_RATE)
+
+
+def key_of(target: TargetInfo) -> Key:
+    """What makes targets of two workers the same one."""
+    return target.host, target.port, target.protocol
+
+
+def share_out(
+    loaded: Mapping[int, Loaded],
+    registrations: int,
+    host_fraction: float = 1.0,
+) -> Shares:
+    """The shares of an engine with `registrations` in all.
+
+    `loaded`: the answers of the workers that are up. `host_fraction`: this host's part of the
+    names.
+    """
+    by_label: dict[str, int] = {}
+    totals: dict[Key, float] = {}
+    rates: dict[Key, float] = {}
+    for target in (target for answer in loaded.values() for target in answer.targets):
+        key = key_of(target)
+        by_label[target.label] = by_label.get(target.label, 0) + target.registrations
+        totals[key] = totals.get(key, 0.0) + target.registrations
+        named = [rate for rate in (rates.get(key, 0.0), target.max_rate) if rate > 0]
+        rates[key] = min(named, default=0.0)
+    # Names are spread evenly, so the workers that are down hold as much of each target as the rest.
+    held = sum(answer.registrations for answer in loaded.values())
+    missing = registrations / held if held else 1.0
+    largest = sorted(by_label, key=lambda label: (-by_label[label], label))[: REGISTRAR_ROWS - 1]
+    desired = {row: by_label[label] for row, label in enumerate(largest, start=1)}
+    if rest := sum(by_label.values()) - sum(desired.values()):
+        desired[0] = rest
+    return Shares(
+        tuple(largest),
+        desired,
+        {key: total * missing for key, total in totals.items()},
+        {key: rate * host_fraction for key, rate in rates.items()},
+    )
