@@ -32,6 +32,8 @@ class TargetInfo(msgspec.Struct, frozen=True, array_like=True):
     registrations: int
     max_rate: float
     """Attempts a second over the whole engine; 0: no limit."""
+    socket: int = 0
+    """Index of the socket by which it is reached."""
 
 
 def split_uri(uri: str) -> tuple[str, str, int, dict[str, str]]:
