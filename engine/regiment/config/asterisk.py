@@ -15,7 +15,7 @@ import re
 import stat
 
 from regiment.config.lines import BLANKS, read_lines
-from regiment.config.section import Document, Section, Text, Variables
+from regiment.config.section import Bases, Document, Section, Text, Variables
 from regiment.errors import ConfigError
 from regiment.model import Finding
 
@@ -46,7 +46,7 @@ class _Reader:
         self._indexed = 0
         self._unsaid = 0
         # Options of a header -> (bases, template); forgotten whenever an earlier section may grow.
-        self._headers: dict[str, tuple[tuple[Variables, ...], bool]] = {}
+        self._headers: dict[str, tuple[Bases, bool]] = {}
         self._held: dict[int, tuple[Section, Variables]] = {}
 
     def read(self) -> Document:
@@ -173,7 +173,7 @@ class _Reader:
             for option in options.split(","):
                 self._apply(section, option, path, number)
             known = self._headers[options] = (section.bases, section.template)
-        self._open(Section(name, path, number, bases=known[0], template=known[1]))
+        self._open(Section(name, path, number, known[0], "", None, None, known[1]))
 
     def _fit(self, name: str, path: str, number: int) -> str:
         raw = name.encode("utf-8", "surrogateescape")

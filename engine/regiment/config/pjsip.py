@@ -15,7 +15,7 @@ import msgspec
 
 from regiment.config import asterisk, options, tables, transport, uri
 from regiment.config.auth import Auths, Defaults
-from regiment.config.kind import kind_of
+from regiment.config.kind import Kinds
 from regiment.config.notes import Notes
 from regiment.config.options import Refused, evaluate
 from regiment.config.registration import Registrations, Surroundings, finding
@@ -67,6 +67,7 @@ class Configuration:
         path: str,
         sections: list[Section],
         transports: list[Transport],
+        places: Mapping[str, tuple[str, int]],
         system: System,
         global_: Global,
         registrations: Registrations,
@@ -75,6 +76,8 @@ class Configuration:
         self.path = path
         self.transports = transports
         """Those that may be used, in the order of the file; those with protocol udp work."""
+        self.places = places
+        """File and line of each transport, by name."""
         self.system = system
         self.global_ = global_
         self.refused: list[Finding] = []
@@ -108,6 +111,15 @@ class Configuration:
         self.refused += builder.refused
         self.warnings += builder.warnings
         self.warnings += self._notes.findings()
+        self.warnings += _summed(self.deferred)
+
+
+def _summed(deferred: list[Finding]) -> list[Finding]:
+    """Return one finding for each reason."""
+    notes = Notes()
+    for one in deferred:
+        notes.add(one.message, one.file, one.line, one.type, one.name)
+    return notes.findings()
 
 
 def read(
@@ -140,10 +152,13 @@ class _Loader:
     def load(self, bind: str | None, max_rate: float | None) -> Configuration:
         system = self._single("system", self._system) or System()
         global_ = self._single("global", self._global) or Global()
-        built = self._all(
-            "transport", lambda section: transport.build(section, self._notes, self._warnings)
-        )
-        transports = _rebound(built, bind)
+        places: dict[str, tuple[str, int]] = {}
+
+        def build_transport(section: Section) -> Transport:
+            places[section.name] = (section.file, section.line)
+            return transport.build(section, self._notes, self._warnings)
+
+        transports = _rebound(self._all("transport", build_transport), bind)
         auths = Auths(global_.algorithms, self._notes)
         overrides = {} if max_rate is None else {"@max_rate": float(max_rate)}
         around = Surroundings(
@@ -166,6 +181,7 @@ class _Loader:
             self._path,
             self._unique("registration"),
             transports,
+            places,
             system,
             global_,
             Registrations(around, self._notes),
@@ -178,12 +194,13 @@ class _Loader:
     # -- sorting -------------------------------------------------------------------------------
 
     def _sort(self, sections: list[Section]) -> None:
+        kinds = Kinds()
         sections.reverse()
         while sections:
             section = sections.pop()
             if section.template:
                 continue
-            kind = kind_of(section)
+            kind = kinds.of(section)
             if kind in ("registration", "auth", "transport", "system", "global"):
                 self._by_type.setdefault(kind, []).append(section)
             elif kind == "endpoint":

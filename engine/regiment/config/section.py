@@ -29,6 +29,7 @@ class Variable(NamedTuple):
 
 
 Variables = tuple[Variable, ...]
+Bases = tuple[Variables, ...]
 
 
 class Text(msgspec.Struct, gc=False):
@@ -48,7 +49,7 @@ class Section(msgspec.Struct, gc=False):
     name: str
     file: str
     line: int
-    bases: tuple[Variables, ...] = ()
+    bases: Bases = ()
     """What the templates held when this section was opened. Equal lists of bases are one object."""
     text: str = ""
     """The own lines directly under the header (nearly always: all of them)."""

@@ -13,10 +13,9 @@ from operator import itemgetter
 from typing import Any
 
 from regiment.config.options import Option
-from regiment.config.section import Variables
+from regiment.config.section import Bases
 
 Values = tuple[str, ...]
-Bases = tuple[Variables, ...]
 
 
 class Shape:

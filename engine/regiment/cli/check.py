@@ -1,0 +1,241 @@
+"""``regiment check``: what a configuration would register, and what is wrong with the rest."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from regiment.config import forecast, pjsip, uri
+from regiment.errors import ConfigError
+from regiment.model import Finding, Policy, Registration
+
+SHOWN_TARGETS = 20
+SHOWN_REGISTRATIONS = 10
+SHOWN_FINDINGS = 200
+
+_SHARED_OPTIONS = (
+    "expiration",
+    "transport",
+    "outbound_proxy",
+    "max_random_initial_delay",
+    "retry_interval",
+    "forbidden_retry_interval",
+    "fatal_retry_interval",
+    "max_retries",
+    "auth_rejection_permanent",
+    "support_path",
+    "support_outbound",
+    "line",
+    "contact_header_params",
+    "security_negotiation",
+    "security_mechanisms",
+    "user_agent",
+)
+_OUR_OPTIONS = (
+    "refresh_jitter",
+    "retry_jitter",
+    "nonce_reuse",
+    "probe_interval",
+    "follow_redirects",
+    "max_rate",
+    "max_outstanding",
+    "failover",
+    "group",
+)
+
+
+def check(
+    config: Annotated[Path, typer.Argument(help="A pjsip.conf.", show_default=False)],
+    json: Annotated[
+        bool, typer.Option("--json", help="Print all of it as JSON, secrets left out.")
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Check ports for so many workers.", show_default="cores"),
+    ] = None,
+) -> None:
+    """Read CONFIG as `run` would and say what would register, or why not.
+
+    Exits 1 if any object is refused, ports collide or the file as a whole is unusable.
+    """
+    configuration = pjsip.read(config)
+    workers = workers or len(os.sched_getaffinity(0))
+    if json:
+        _print_json(configuration, workers)
+    else:
+        _print_text(configuration, workers)
+    if configuration.refused:
+        raise typer.Exit(1)
+
+
+def options_of(registration: Registration, policy: Policy) -> dict[str, Any]:
+    """Return every option of a registration by its name in the file; passwords are left out."""
+    auth_names = registration.auth_names or [auth.name for auth in registration.auths]
+    options: dict[str, Any] = {
+        "name": registration.name,
+        "server_uri": uri.redact(policy.server_uri),
+        "client_uri": uri.redact(registration.client_uri),
+        "contact_user": registration.contact_user.partition(":")[0],
+        "outbound_auth": list(auth_names),
+        "endpoint": registration.endpoint,
+        "@contact": uri.redact(registration.contact),
+    }
+    for name in _SHARED_OPTIONS:
+        options[name] = getattr(policy, name)
+    options["outbound_proxy"] = [uri.redact(route) for route in policy.outbound_proxy]
+    for name in _OUR_OPTIONS:
+        options["@" + name] = getattr(policy, name)
+    options.update(policy.options)
+    return options
+
+
+def _finish(configuration: pjsip.Configuration, workers: int) -> None:
+    """Add what can be said only now that every registration was read."""
+    configuration.warnings += forecast.remarks(configuration.policies, configuration.counts)
+    try:
+        forecast.check_ports(configuration.transports, workers)
+    except ConfigError as error:
+        configuration.refused.append(Finding(error.message, configuration.path, 0, "transport", ""))
+
+
+# -- for programs ------------------------------------------------------------------------------
+
+
+def _print_json(configuration: pjsip.Configuration, workers: int) -> None:
+    """Write the object piece by piece: a million registrations are not held for it."""
+    out = sys.stdout
+    out.write('{"registrations": [')
+    for at, registration in enumerate(configuration.registrations()):
+        policy = configuration.policies[registration.policy]
+        out.write(",\n" if at else "\n")
+        out.write(_encoded(options_of(registration, policy)))
+    _finish(configuration, workers)
+    out.write('],\n"refused": [')
+    _write_findings(configuration.refused)
+    out.write('],\n"warnings": [')
+    _write_findings([*configuration.warnings, *configuration.deferred])
+    out.write("]}\n")
+
+
+def _write_findings(findings: Iterable[Finding]) -> None:
+    for at, finding in enumerate(findings):
+        sys.stdout.write(",\n" if at else "\n")
+        sys.stdout.write(
+            _encoded(
+                {
+                    "name": _utf8(finding.name),
+                    "type": _utf8(finding.type),
+                    "file": _utf8(finding.file),
+                    "line": finding.line,
+                    "reason": _utf8(finding.message),
+                }
+            )
+        )
+
+
+def _encoded(value: dict[str, Any]) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _utf8(text: str) -> str:
+    """Return `text` with every byte that was not UTF-8 as U+FFFD."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+# -- for people --------------------------------------------------------------------------------
+
+
+def _print_text(configuration: pjsip.Configuration, workers: int) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    count = 0
+    first: list[tuple[Registration, Policy]] = []
+    for registration in configuration.registrations():
+        if count < SHOWN_REGISTRATIONS:
+            first.append((registration, configuration.policies[registration.policy]))
+        count += 1
+    _finish(configuration, workers)
+    if first:
+        console.print(_registrations(first))
+        if count > len(first):
+            console.print(f"… and {count - len(first)} more (--json lists all)")
+        console.print(_targets(configuration))
+    _print_ports(console, configuration, workers)
+    for style, word, findings in (
+        ("yellow", "warning", configuration.warnings),
+        ("red", "refused", configuration.refused),
+    ):
+        for line in _lines(findings):
+            console.print(Text.assemble((word + " ", style), line))
+    deferred = len(configuration.deferred)
+    console.print(
+        f"{count} would register, {deferred} wait for what is not yet acted on, "
+        f"{len(configuration.refused)} refused, {len(configuration.warnings)} warnings"
+    )
+
+
+def _registrations(shown: list[tuple[Registration, Policy]]) -> Table:
+    table = Table(title="Registrations", title_justify="left", box=None, pad_edge=False)
+    for heading in ("name", "server_uri", "client_uri", "auth", "transport", "expiration"):
+        table.add_column(heading)
+    for registration, policy in shown:
+        options = options_of(registration, policy)
+        table.add_row(
+            *(_shown(str(options[name])) for name in ("name", "server_uri", "client_uri")),
+            _shown(",".join(options["outbound_auth"])),
+            _shown(policy.transport),
+            f"{policy.expiration} s",
+        )
+    return table
+
+
+def _targets(configuration: pjsip.Configuration) -> Table:
+    table = Table(title="Registrars", title_justify="left", box=None, pad_edge=False)
+    table.add_column("next hop")
+    for heading in ("registrations", "@max_rate", "all tried in", "refreshes/s"):
+        table.add_column(heading, justify="right")
+    outlooks = forecast.outlooks(configuration.policies, configuration.counts)
+    for outlook in outlooks[:SHOWN_TARGETS]:
+        table.add_row(
+            _shown(outlook.target),
+            str(outlook.registrations),
+            f"{outlook.max_rate:g}/s" if outlook.max_rate else "none",
+            forecast.duration(max(outlook.stagger_s, outlook.first_round_s)),
+            f"{outlook.refreshes_per_s:.3g}",
+        )
+    if len(outlooks) > SHOWN_TARGETS:
+        table.add_row(f"… and {len(outlooks) - SHOWN_TARGETS} more")
+    return table
+
+
+def _print_ports(console: Console, configuration: pjsip.Configuration, workers: int) -> None:
+    for one in configuration.transports:
+        if one.protocol != "udp":
+            continue
+        host = f"[{one.bind_host}]" if ":" in one.bind_host else one.bind_host
+        ports = "any free port" if not one.bind_port else f"port {one.bind_port}"
+        if one.bind_port and workers > 1:
+            ports = f"ports {one.bind_port}-{one.bind_port + workers - 1} ({workers} workers)"
+        line = Text(f"transport {one.name}: udp {host}, {ports}")
+        console.print(_shown(line.plain))
+
+
+def _lines(findings: list[Finding]) -> Iterator[Text]:
+    for finding in findings[:SHOWN_FINDINGS]:
+        yield _shown(str(finding))
+    if len(findings) > SHOWN_FINDINGS:
+        yield Text(f"… and {len(findings) - SHOWN_FINDINGS} more (--json lists all)")
+
+
+def _shown(text: str) -> Text:
+    """Return `text` for a terminal: nothing in it can steer the terminal or be read as markup."""
+    clean = _utf8(text)
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in clean))
