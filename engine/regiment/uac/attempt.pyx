@@ -234,7 +234,8 @@ cdef class Attempts(Population):
         elif code == 494:
             if self.again_after_494(slot, record, target, policy, now_ns):
                 return 0
-        elif 400 <= code < 500 and record.flags & CACHED and not record.flags & REPEATED:
+        elif 400 <= code < 500 and message.retry_after <= 0 and record.flags & CACHED and (
+                not record.flags & REPEATED):
             record.flags |= REPEATED
             self.count_refusal(target, now_ns)
             nonces_free(&record.nonce)
@@ -334,7 +335,7 @@ cdef class Attempts(Population):
         cdef int64_t earliest = 0, latest = 0, due_ns
         cdef bint recovered = record.failure_class != 0
         cdef int old = record.state
-        self.cells.rows[target.row].attempts[record.kind][O_SUCCESS] += 1
+        self.cells.rows[target.row].attempts[record.kind][<int>O_SUCCESS] += 1
         record_ns(self.cells.duration[record.kind], received_ns - record.started_ns)
         record_ns(self.cells.response[record.kind], received_ns - record.intended_ns)
         record.retries = 0
@@ -368,7 +369,7 @@ cdef class Attempts(Population):
             return self.unregistered(slot, record, target, verdict.outcome, now_ns)
         self.note_lapse(record, target, now_ns)
         self.cells.rows[target.row].attempts[record.kind][verdict.outcome] += 1
-        record.code = result.code
+        record.code = result.code if result.cause in (C_RESPONSE, C_UNREADABLE) else 0
         record.failure_class = verdict.failure_class
         if verdict.counted:
             record.retries += 1
@@ -388,7 +389,7 @@ cdef class Attempts(Population):
 
     cdef int unregistered(self, uint32_t slot, Record* record, Target target, int outcome,
                           int64_t now_ns) except -1:
-        self.cells.rows[target.row].attempts[K_UNREGISTER][outcome] += 1
+        self.cells.rows[target.row].attempts[<int>K_UNREGISTER][outcome] += 1
         record.expires_ns = 0
         record.granted_s = 0
         return self.settle(slot, record, target, now_ns)

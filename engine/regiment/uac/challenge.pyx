@@ -6,9 +6,13 @@ realm, or 407 before 401, is a new challenge. Of several challenges of one realm
 can answer counts (RFC 8760 2.4).
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdlib cimport free
+from libc.string cimport memcmp
 
-from regiment.sip.digest cimport credentials_into, digest_bytes, response_into, unescape_into
+from regiment.sip.digest cimport (
+    Credentials, credentials_into, digest_bytes, response_into, unescape_into,
+)
 from regiment.sip.response cimport (
     A_MD5, A_NONE, A_UNKNOWN, AuthenticationInfo, Challenge, read_authentication_info,
     read_challenge,
@@ -76,6 +80,7 @@ cdef int take_challenge(Population population, Record* record, const char* data,
     cdef uint32_t realm_length
     cdef int64_t credential
     cdef Nonce* old
+    cdef Nonce* new
     cdef int algorithm = A_MD5 if challenge.algorithm == A_NONE else challenge.algorithm
     cdef int at
     for at in range(seen_count[0]):
@@ -95,9 +100,17 @@ cdef int take_challenge(Population population, Record* record, const char* data,
         if old.fresh:
             return REJECTED
         cached_refused[0] = True
-    replace(record, old, make_nonce(population, data, challenge, <uint32_t>credential, realm,
-                                    realm_length, is_proxy))
+    new = make_nonce(population, data, challenge, <uint32_t>credential, realm, realm_length,
+                     is_proxy)
+    if old != NULL and same_nonce(old, new):      # RFC 7616 3.4: no nc twice with one nonce
+        new.nc = old.nc
+    replace(record, old, new)
     return STALE_ANSWERED if challenge.stale else ANSWERED
+
+
+cdef bint same_nonce(const Nonce* a, const Nonce* b) noexcept nogil:
+    return a.nonce_length == b.nonce_length and memcmp(
+        nonce_text(a), nonce_text(b), a.nonce_length) == 0
 
 
 cdef bint same_span(const char* data, Span a, Span b) noexcept nogil:
@@ -176,6 +189,23 @@ cdef int write_credentials(Population population, const Record* record, PolicySt
             total += length
         nonce = nonce.next
     return total
+
+
+cdef int write_line(Population population, const Nonce* nonce, PolicyState policy,
+                    const char* cnonce, const unsigned char* response, char* out,
+                    uint32_t room) noexcept:
+    cdef Credentials line
+    cdef bytes uri = policy.template.request_uri
+    line.is_proxy, line.with_qop, line.algorithm = nonce.is_proxy, nonce.has_qop, nonce.algorithm
+    line.nc, line.response = nonce.nc, response
+    line.username.data = population.keyring.items[nonce.credential].text
+    line.username.length = population.keyring.items[nonce.credential].username_length
+    line.realm.data, line.realm.length = nonce_realm(nonce), nonce.realm_length
+    line.nonce.data, line.nonce.length = nonce_text(nonce), nonce.nonce_length
+    line.opaque.data, line.opaque.length = nonce_opaque(nonce), nonce.opaque_length
+    line.uri.data, line.uri.length = PyBytes_AS_STRING(uri), <uint32_t>PyBytes_GET_SIZE(uri)
+    line.cnonce.data, line.cnonce.length = cnonce, 16
+    return credentials_into(out, room, &line)
 
 
 cdef void write_cnonce(char* out, unsigned long long salt) noexcept nogil:

@@ -21,10 +21,10 @@ cdef class Engine(Attempts):
                       int64_t now_ns) except -1
     cdef int _take_response(self, const Datagram* datagram, const Message* message,
                             int64_t now_ns) except -1
-    cdef int64_t _own_slot(self, const char* branch, uint32_t length) noexcept nogil
+    cdef int64_t _own_slot(self, const char* branch, uint32_t length) noexcept
     cdef int _drain(self, Target target, int64_t now_ns) except -1
     cdef int _send_one(self, uint32_t slot, Batch outbox, int64_t now_ns) except -2
     cdef int _scratch_for(self, uint32_t length) except -1
     cdef void _mark_sent(self, uint32_t slot, Record* record, PolicyState policy,
-                         int64_t now_ns) noexcept nogil
+                         int64_t now_ns) noexcept
     cdef int _forward_replies(self, Batch outbox) except -1

@@ -41,8 +41,6 @@ cdef int64_t NS_PER_MS = 1_000_000
 
 cdef enum:
     FIRED_MAX = 1024
-    # What Template.fixed_bytes leaves out: digits of CSeq and Expires, tag, Call-ID, branch.
-    NUMBERS_BYTES = 256
     REPLIES_MAX = 256
     REPLIES_BYTES = 1 << 20
 
@@ -123,8 +121,8 @@ cdef class Engine(Attempts):
             policy = <PolicyState>self.policies[self.records[slot].policy]
             target = policy.target
             target.registrations += 1
-            target.states[S_UNREGISTERED] += 1
-            self.cells.rows[target.row].states[S_UNREGISTERED] += 1
+            target.states[<int>S_UNREGISTERED] += 1
+            self.cells.rows[target.row].states[<int>S_UNREGISTERED] += 1
             self.records[slot].cseq = self.cseq_base
             self.records[slot].requested_s = policy.rules.expiration_s
         self.wheel.resize(self.capacity)
@@ -217,7 +215,7 @@ cdef class Engine(Attempts):
             else:
                 self._take_response(datagram, &message, now)
 
-    cdef int64_t _own_slot(self, const char* branch, uint32_t length) noexcept nogil:
+    cdef int64_t _own_slot(self, const char* branch, uint32_t length) noexcept:
         """The registration whose transaction runs under that branch; else -1, and counted."""
         cdef uint32_t slot = 0, generation = 0
         cdef unsigned long long salt = 0
@@ -383,8 +381,7 @@ cdef class Engine(Attempts):
         if record.transaction != TX_TRYING and record.transaction != TX_PROCEEDING:
             return 0
         self.fill_in(record, policy, &fill)
-        bound = NUMBERS_BYTES + policy.template.fixed_bytes
-        bound += 2 * record.client_uri_length + record.user_length + record.contact_length
+        bound = <uint32_t>policy.template.bound(&fill)
         if record.nonce != NULL:
             length = <int>credentials_bound(self, record, policy)
             self._scratch_for(<uint32_t>length)
@@ -409,7 +406,7 @@ cdef class Engine(Attempts):
         return 1
 
     cdef void _mark_sent(self, uint32_t slot, Record* record, PolicyState policy,
-                         int64_t now_ns) noexcept nogil:
+                         int64_t now_ns) noexcept:
         """Timers E and F run from the first send (RFC 3261 17.1.2.2)."""
         record.flags |= SENT
         record.sent_ns = now_ns
@@ -519,7 +516,8 @@ cdef class Engine(Attempts):
     def targets(self):
         return [
             TargetInfo(target.index, target.label, target.host, target.port, target.protocol,
-                       target.registrations, max(target.max_rate, 0.0))
+                       target.registrations, max(target.max_rate, 0.0),
+                       (<Target>target).socket)
             for target in self.target_list
         ]
 
