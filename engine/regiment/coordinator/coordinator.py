@@ -86,6 +86,8 @@ class Coordinator:
         self.findings: tuple[Finding, ...] = ()
         """Refused objects of the configuration."""
         self.warnings: tuple[Finding, ...] = ()
+        self.load_s = 0.0
+        """How long the start took, until every worker registered."""
         self.url = ""
         """Of the HTTP API; empty: there is none."""
         self.seats: list[Seat] = []
@@ -102,7 +104,6 @@ class Coordinator:
         self._host_fraction = 1.0
         self._dealt = False
         self._stopping = False
-        self._load_s = 0.0
         self._loaded_at_s = 0.0
         self._warned: set[str] = set()
 
@@ -175,7 +176,7 @@ class Coordinator:
         self._dealt = True
         self._begin_if_complete()
         await self._ready.wait()
-        self._load_s = time.monotonic() - started_s
+        self.load_s = time.monotonic() - started_s
         self._loaded_at_s = time.time()
 
     async def _deal(self) -> None:
@@ -312,7 +313,7 @@ class Coordinator:
             desired=shares.desired if shares else {},
             worker_up={seat.index: seat.running for seat in self.seats},
             worker_restarts={seat.index: seat.replacements for seat in self.seats},
-            config_load_s=self._load_s,
+            config_load_s=self.load_s,
             config_loaded_at_s=self._loaded_at_s,
         )
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from regiment.config import pjsip
+from regiment.config import forecast, pjsip
 from regiment.coordinator.assignment import HostShare, WorkerAssignment, digest_of
 from regiment.coordinator.publication import Publication
 from regiment.coordinator.seat import death_of, start_process
@@ -188,6 +188,7 @@ def run(order: Order, out: socket.socket) -> None:
     configuration = pjsip.read(
         os.fsdecode(order.path), bind=order.bind or None, max_rate=order.max_rate
     )
+    forecast.check_ports(configuration.transports, order.workers)
     share = HostShare(order.host_index, order.hosts)
     everything = order.hosts == 1
     dealer = Dealer(order.workers, configuration.transports, configuration.policies)
@@ -200,13 +201,13 @@ def run(order: Order, out: socket.socket) -> None:
         if played := dealer.deal(registration):
             out.sendall(played)
     out.sendall(dealer.rest())
-    done = Done(
-        dealt,
-        elsewhere,
-        share.fraction,
-        tuple(configuration.refused),
-        (*configuration.warnings, *configuration.deferred, *dealer.publication.warnings),
+    warnings = (
+        *configuration.warnings,
+        *configuration.deferred,
+        *dealer.publication.warnings,
+        *forecast.remarks(configuration.policies, configuration.counts),
     )
+    done = Done(dealt, elsewhere, share.fraction, tuple(configuration.refused), warnings)
     out.sendall(frame(control.MESSAGE, _encode(done)))
 
 

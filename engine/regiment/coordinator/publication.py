@@ -12,6 +12,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 
+from regiment.datagram import peer_from_address
 from regiment.errors import LocalError
 from regiment.model import Finding, Policy, Transport
 from regiment.net import address
@@ -86,11 +87,11 @@ class Publication:
 
 def route_from(host: str, is_v6: bool) -> str:
     """The local address from which `host` is reached in that family; empty: none known."""
-    literal = host if address.is_literal(host) else _resolve(host, is_v6)
+    literal = host if address.family_of(host) else _resolve(host, is_v6)
     if not literal or (":" in literal) != is_v6:
         return ""
     try:
-        return address.local_address_towards(literal)
+        return address.local_address(peer_from_address(literal, 0))
     except LocalError:
         return ""
 

@@ -24,6 +24,7 @@ import uvloop
 from regiment.errors import LocalError, RegimentError
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.net import resolver, udp
+from regiment.net.address import family_of
 from regiment.uac.engine import Engine
 from regiment.worker import control
 from regiment.worker.alarm import Alarm, die_with_parent
@@ -199,14 +200,12 @@ class Worker:
         peers: list[bytes] = []
         reason = ""
         try:
-            peers = await resolver.resolve(target.host, target.port, self._family())
+            family = family_of(self._shard.sockets[target.socket].address[0])
+            peers = await resolver.resolve(target.host, target.port, family)
         except RegimentError as error:
             reason = str(error)
         self._engine.set_addresses(number, peers, time.monotonic_ns(), reason)
         self._shard.turn()
-
-    def _family(self) -> int:
-        return 0
 
     # ---- the end
 

@@ -1,0 +1,244 @@
+"""``regiment run``: keep the registrations of a pjsip.conf alive until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+import uvloop
+from rich.console import Console
+
+from regiment.cli import logs, view
+from regiment.coordinator.coordinator import API_PORT, STOP_RATE, Coordinator, Options
+from regiment.coordinator.cores import usable_cores
+from regiment.errors import LocalError
+from regiment.metrics.snapshot import Snapshot
+from regiment.model import Event
+from regiment.net import address
+from regiment.report import summary
+
+TICK_S = 0.5
+MOST_HOSTS = 1024
+
+logger = structlog.get_logger()
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help="A pjsip.conf.", show_default=False)],
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Processes.", show_default="cores")
+    ] = None,
+    bind: Annotated[
+        str, typer.Option(metavar="HOST[:PORT]", help="Instead of every UDP transport's bind.")
+    ] = "",
+    api: Annotated[
+        str, typer.Option(metavar="HOST:PORT|none", help="HTTP: /metrics, /livez, /readyz.")
+    ] = f"127.0.0.1:{API_PORT}",
+    max_rate: Annotated[
+        float | None,
+        typer.Option(min=0, help="Attempts/s per target instead of every @max_rate; 0: no limit."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Make staggers and identifiers repeatable.", min=0)
+    ] = None,
+    log_format: Annotated[str, typer.Option(help="text or json.")] = "text",
+    shard: Annotated[
+        str, typer.Option(metavar="K/N", help="This host is K (from 0) of N hosts.")
+    ] = "0/1",
+    stop_rate: Annotated[
+        float, typer.Option(min=0, help="Un-REGISTERs/s per target at the end; 0: no limit.")
+    ] = STOP_RATE,
+    stop_timeout: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds for that.", show_default="N / rate + 35"),
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="Holds the API's bearer token (or REGIMENT_TOKEN).")
+    ] = None,
+    open_metrics: Annotated[
+        bool, typer.Option("--open-metrics", help="Let anybody read /metrics beyond loopback.")
+    ] = False,
+) -> int:
+    """Keep the registrations of CONFIG alive.
+
+    SIGTERM or Ctrl-C un-REGISTERs all of them, paced, and ends with 0; a second one ends at once.
+    What CONFIG has wrong is logged as `regiment check` says it, and the rest runs.
+    """
+    host_index, hosts = parse_shard(shard)
+    repeats = logs.set_up(log_format)
+    options = Options(
+        config=os.fspath(config),
+        workers=workers or usable_cores(),
+        bind=bind,
+        max_rate=max_rate,
+        seed=seed,
+        host_index=host_index,
+        hosts=hosts,
+        api=parse_api(api),
+        token=read_token(token_file),
+        open_metrics=open_metrics,
+        stop_rate=stop_rate,
+        stop_timeout_s=stop_timeout,
+    )
+    return uvloop.run(Session(options, repeats).run())
+
+
+class Session:
+    """One run: the engine, the signals that end it, and what is shown meanwhile."""
+
+    def __init__(self, options: Options, repeats: logs.Repeats) -> None:
+        self._engine = Coordinator(options, log_events)
+        self._repeats = repeats
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._signal = signal.SIGTERM
+
+    async def run(self) -> int:
+        """The whole of it; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        try:
+            if not await finished_before(self._engine.start(), self._stop):
+                return 0
+            return await self._hold()
+        finally:
+            await self._engine.close()
+            logs.tell(self._repeats, at_end=True)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        self._signal = number
+        if self._stop.is_set():
+            self._hurry.set()
+        else:
+            logger.info("stopping", signal=number.name)
+            self._stop.set()
+
+    def _on_hangup(self) -> None:
+        logger.warning("SIGHUP is ignored: the configuration is read at the start only")
+
+    async def _hold(self) -> int:
+        """From readiness to the end."""
+        engine = self._engine
+        started_s = time.monotonic()
+        logger.info(
+            "ready",
+            registrations=engine.registrations,
+            workers=len(engine.seats),
+            seconds=round(engine.load_s, 2),
+            url=engine.url or "none",
+        )
+        with view.open_view(engine.registrations) as shown:
+            showing = asyncio.create_task(self._show(shown))
+            try:
+                await finished_before(engine.wait(), self._stop)
+                at_stop = engine.snapshot()
+                held_s = time.monotonic() - started_s
+                stopping = asyncio.create_task(engine.stop())
+                if not await finished_before(stopping, self._hurry):
+                    return 128 + self._signal
+            finally:
+                showing.cancel()
+        self._conclude(stopping.result(), at_stop, held_s)
+        return 0
+
+    async def _show(self, shown: view.View) -> None:
+        while True:
+            shown.update(self._engine.snapshot())
+            logs.tell(self._repeats)
+            await asyncio.sleep(TICK_S)
+
+    def _conclude(self, unsettled: int, at_stop: Snapshot, held_s: float) -> None:
+        engine = self._engine
+        if unsettled:
+            logger.warning(
+                "the stop timed out: bindings stay at the registrar until they lapse",
+                registrations=unsettled,
+            )
+        result = summary.summarise(
+            engine.snapshot(),
+            seconds=held_s,
+            desired=engine.registrations,
+            at_stop=at_stop,
+            worker_restarts=engine.restarts,
+        )
+        Console(stderr=True).print(summary.render(result))
+
+
+async def finished_before(work: Awaitable[Any], event: asyncio.Event) -> bool:
+    """Waits for `work` or `event`. True: the work is done, and what it raised is raised here.
+
+    False: the event came first, and the work was cancelled.
+    """
+    task = asyncio.ensure_future(work)
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+            return True
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return False
+    finally:
+        waiting.cancel()
+
+
+def log_events(events: tuple[Event, ...]) -> None:
+    """What workers say of single registrations; alike ones are counted, not repeated."""
+    for event in events:
+        tell = logger.warning if event.failure_class else logger.info
+        fields = {
+            "name": event.name,
+            "registrar": event.target,
+            "state": event.state_to,
+            "code": event.code,
+            "failure_class": event.failure_class,
+            "reason": event.reason,
+        }
+        if event.retry_in_s >= 0:
+            fields["retry_in_s"] = round(event.retry_in_s, 1)
+        tell(
+            "registration failed" if event.failure_class else "registration changed",
+            **{name: value for name, value in fields.items() if value},
+        )
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """``K/N`` as numbers. Raises `LocalError`."""
+    index, slash, hosts = text.partition("/")
+    if slash and index.isdecimal() and hosts.isdecimal() and int(index) < int(hosts) <= MOST_HOSTS:
+        return int(index), int(hosts)
+    raise LocalError(f"--shard {text!r}: K/N, with K from 0 to N-1 and N at most {MOST_HOSTS}")
+
+
+def parse_api(text: str) -> tuple[str, int] | None:
+    """``HOST:PORT`` or ``none``. Raises `LocalError`."""
+    if text == "none":
+        return None
+    try:
+        return address.split(text, API_PORT)
+    except LocalError as error:
+        raise LocalError(f"--api {error}") from None
+
+
+def read_token(file: Path | None) -> str:
+    """The token of the file, else of REGIMENT_TOKEN; empty: none. Raises `LocalError`."""
+    if file is None:
+        return os.environ.get("REGIMENT_TOKEN", "").strip()
+    try:
+        token = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text"
+        raise LocalError(f"--token-file {file}: {reason}") from None
+    if not token:
+        raise LocalError(f"--token-file {file}: empty")
+    return token
