@@ -1,7 +1,7 @@
 # Digest access authentication for SIP (RFC 3261 22.4, RFC 7616, RFC 8760, RFC 2069 form).
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from regiment.sip.scanner cimport Text
+from regiment.sip.field cimport Text
 
 # Raw digest sizes: MD5 16, SHA-256 and SHA-512-256 32 (0: no such algorithm).
 cdef int digest_bytes(int algorithm) noexcept nogil
@@ -13,7 +13,8 @@ cdef int read_hex(uint8_t* out, const char* text, int length) noexcept nogil
 # `out` holds at least `length` bytes; returns how many were written.
 cdef uint32_t unescape_into(char* out, const char* data, uint32_t length) noexcept nogil
 
-# H(data) raw into out (>= 32 bytes); algorithm from response.Algorithm. One hashlib constructor call.
+# H(data) raw into out (>= 32 bytes); algorithm from response.Algorithm. One hashlib
+# constructor call; ValueError: no such algorithm here.
 cdef int hash_into(int algorithm, const char* data, Py_ssize_t length, uint8_t* out) except -1
 # HA1 = H(username:realm:password), raw. All three unescaped.
 cdef int ha1(int algorithm, const char* username, uint32_t username_length, const char* realm,

@@ -1,7 +1,7 @@
 # The REGISTER request: a template compiled once per policy, holes filled at each send.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from regiment.sip.scanner cimport Text
+from regiment.sip.field cimport Text
 
 # What differs from registration to registration and from send to send.
 cdef struct Fill:

@@ -1,6 +1,9 @@
 # Readers of header values, on spans that scanner found.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from regiment.sip.scanner cimport Message, Span
+
+from regiment.sip.comparison cimport uri_equal, uri_parts
+from regiment.sip.field cimport Span
+from regiment.sip.scanner cimport Message
 
 cdef enum:              # Algorithm
     A_NONE = 0          # parameter absent: MD5 (RFC 7616 3.3), and not echoed
@@ -18,7 +21,7 @@ cdef struct Challenge:
     bint is_digest
     Span realm, nonce, opaque, domain     # quotes removed; quoted-pairs still escaped
     uint8_t algorithm
-    bint has_qop, qop_auth                # qop parameter present; it offers "auth"
+    bint has_qop, qop_auth                # qop present and not empty; it offers "auth"
     bint stale
 
 cdef struct AuthenticationInfo:
@@ -26,7 +29,7 @@ cdef struct AuthenticationInfo:
     uint8_t qop_auth
 
 # Iterates all Contact values over all Contact lines (comma lists, quoted names, folding).
-# cursor = {0, 0} to start. Returns 1 and fills out, 0: no more, -1: unreadable rest.
+# All zero to start. Returns 1 and fills out, 0: no more, -1: unreadable rest.
 cdef struct ContactCursor:
     uint32_t line        # next_header cursor
     uint32_t position    # within the current value
@@ -35,17 +38,13 @@ cdef struct ContactCursor:
 cdef int next_contact(const char* data, const Message* message, ContactCursor* cursor,
                       ContactValue* out) noexcept nogil
 
-# One challenge a header line (WWW-Authenticate / Proxy-Authenticate); 0 ok, -1 unreadable.
+# One challenge a header line (WWW-Authenticate / Proxy-Authenticate); 0 ok (is_digest tells whether
+# it is a Digest one), -1 unreadable: a quote that never closes, Digest without realm or nonce.
 cdef int read_challenge(const char* data, Span value, Challenge* out) noexcept nogil
-cdef int read_authentication_info(const char* data, Span value, AuthenticationInfo* out) noexcept nogil
+cdef int read_authentication_info(const char* data, Span value,
+                                  AuthenticationInfo* out) noexcept nogil
 
 # A named parameter `;name=value` / `;name` in a header value or URI (case-insensitive name, outside
 # of quotes and angle brackets). 1 found (value may be empty), 0 not.
 cdef bint find_parameter(const char* data, Span value, const char* name, uint32_t name_length,
                          Span* out) noexcept nogil
-
-# RFC 3261 19.1.4 on two sip/sips URIs given as bytes.
-cdef bint uri_equal(const char* a, uint32_t a_length, const char* b, uint32_t b_length) noexcept nogil
-# The user part of a URI (without password), host, port (0 = none); -1: no sip URI.
-cdef int uri_parts(const char* data, uint32_t length, Span* user, Span* host,
-                   uint16_t* port, Span* parameters) noexcept nogil

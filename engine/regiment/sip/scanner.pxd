@@ -1,13 +1,9 @@
 # One pass over a SIP message (RFC 3261 section 7) to spans over what a registration needs.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-cdef struct Span:
-    uint32_t start
-    uint32_t length        # 0: absent or empty
-
-cdef struct Text:                 # bytes behind a pointer, owned by somebody else
-    const char* data
-    uint32_t length
+from regiment.sip.field cimport (
+    Span, Text, equals_folded, is_blank, lower, next_parameter, read_number, skip_address, trimmed,
+)
 
 cdef enum:                  # HeaderId
     H_OTHER = 0
@@ -90,7 +86,8 @@ cdef struct Message:
     Span via_sent_by, via_branch                 # of the topmost Via value
     Span from_tag, to_tag
     Span cseq_method_name
-    int64_t expires, min_expires, retry_after    # seconds; -1 absent or unreadable; capped at 2**32-1
+    # seconds; -1: absent or unreadable; 2**32-1: that or more
+    int64_t expires, min_expires, retry_after
     int64_t content_length                       # -1 absent
     uint32_t headers_end                         # offset of the body
     Span first[H_COUNT]                          # value of the first header of a kind
@@ -102,34 +99,6 @@ cdef struct Message:
 cdef int scan(const char* data, uint32_t length, Message* out) noexcept nogil
 
 # The next header line of kind `header` at or after offset *cursor (start with 0): fills `value`,
-# moves *cursor past it, returns 1; 0: no more. Only for kinds with count > 1 (first[] has the first).
+# moves *cursor past it, returns 1; 0: no more. Worth it only where count > 1 (see first[]).
 cdef bint next_header(const char* data, const Message* message, int header,
                       uint32_t* cursor, Span* value) noexcept nogil
-
-# White space inside a header value: SP, HT, and the CR and LF of folding.
-cdef inline bint is_blank(char c) noexcept nogil:
-    return c == c' ' or c == c'\t' or c == c'\r' or c == c'\n'
-
-# ASCII only; every other byte is its own lower case.
-cdef inline char lower(char c) noexcept nogil:
-    return c + 32 if c'A' <= c <= c'Z' else c
-
-# The span without white space at either end.
-cdef Span trimmed(const char* data, Span value) noexcept nogil
-
-# data[span] == text, ASCII case ignored (`text` in lower case).
-cdef bint equals_folded(const char* data, Span span, const char* text,
-                        uint32_t text_length) noexcept nogil
-
-# The next `;name[=value]` at or after *position and before `end` or an unquoted comma. Quotes are
-# taken off the value (quoted-pairs stay). Returns 1, or 0: no more (*position at the comma or end).
-cdef bint next_parameter(const char* data, uint32_t* position, uint32_t end,
-                         Span* name, Span* value) noexcept nogil
-
-# The offset behind a name-addr or addr-spec that begins at `position` (so: where its header
-# parameters begin), its URI in `uri`; end + 1: unreadable (a quote or bracket never closes).
-cdef uint32_t skip_address(const char* data, uint32_t position, uint32_t end,
-                           Span* uri) noexcept nogil
-
-# The whole span as a decimal number, at most 2**32-1 (larger: that); -1: not digits alone.
-cdef int64_t read_number(const char* data, Span span) noexcept nogil

@@ -5,8 +5,19 @@ cost is linear in the length whatever the datagram holds. Nothing is copied and 
 """
 from collections import namedtuple
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memchr, memcmp, memset
+
+from regiment.sip.field cimport (
+    Span,
+    equals_folded,
+    is_blank,
+    next_parameter,
+    read_number,
+    skip_address,
+    skip_blanks,
+    trimmed,
+)
 
 ERRORS = (
     "ok", "empty", "start_line", "truncated", "header", "via", "cseq", "mandatory", "length",
@@ -39,7 +50,6 @@ Scan = namedtuple("Scan", (
 
 cdef enum:
     BUCKETS = 256
-    LARGEST = 0xffffffff           # what a number that is larger counts as
     CSEQ_LIMIT = 0x80000000        # RFC 3261 8.1.1.5: less than 2**31
     KIND_TOKEN = 1                 # RFC 3261 25.1, token
     KIND_CONTROL = 2               # what no header name holds, even a sloppy one
@@ -99,40 +109,6 @@ _fill_tables()
 
 # --- small readers ------------------------------------------------------------------------------
 
-cdef Span trimmed(const char* data, Span value) noexcept nogil:
-    while value.length and is_blank(data[value.start]):
-        value.start += 1
-        value.length -= 1
-    while value.length and is_blank(data[value.start + value.length - 1]):
-        value.length -= 1
-    return value
-
-
-cdef bint equals_folded(const char* data, Span span, const char* text,
-                        uint32_t text_length) noexcept nogil:
-    cdef uint32_t i
-    if span.length != text_length:
-        return False
-    for i in range(text_length):
-        if lower(data[span.start + i]) != text[i]:
-            return False
-    return True
-
-
-cdef int64_t read_number(const char* data, Span span) noexcept nogil:
-    cdef uint32_t i
-    cdef int64_t number = 0
-    if span.length == 0:
-        return -1
-    for i in range(span.start, span.start + span.length):
-        if not KIND[<uint8_t>data[i]] & KIND_DIGIT:
-            return -1
-        number = number * 10 + (data[i] - c'0')
-        if number > LARGEST:
-            number = LARGEST
-    return number
-
-
 # delta-seconds with what may follow it: blanks, a comment, parameters (RFC 3261 20.33).
 cdef int64_t read_leading_number(const char* data, Span span) noexcept nogil:
     cdef Span digits = span
@@ -148,86 +124,10 @@ cdef int64_t read_leading_number(const char* data, Span span) noexcept nogil:
     return read_number(data, digits)
 
 
-cdef inline uint32_t skip_blanks(const char* data, uint32_t position, uint32_t end) noexcept nogil:
-    while position < end and is_blank(data[position]):
-        position += 1
-    return position
-
-
 cdef inline uint32_t skip_token(const char* data, uint32_t position, uint32_t end) noexcept nogil:
     while position < end and KIND[<uint8_t>data[position]] & KIND_TOKEN:
         position += 1
     return position
-
-
-# `position` is behind an opening quote: the offset of the closing one; `end`: it never closes.
-cdef inline uint32_t closing_quote(const char* data, uint32_t position,
-                                   uint32_t end) noexcept nogil:
-    while position < end and data[position] != c'"':
-        position += 2 if data[position] == c'\\' else 1
-    return position if position < end else end
-
-
-cdef bint next_parameter(const char* data, uint32_t* position, uint32_t end,
-                         Span* name, Span* value) noexcept nogil:
-    cdef uint32_t p = position[0]
-    while p < end and data[p] != c';' and data[p] != c',':
-        if data[p] == c'"':
-            p = closing_quote(data, p + 1, end)
-        if p < end:
-            p += 1
-    if p >= end or data[p] == c',':
-        position[0] = p
-        return False
-    p = skip_blanks(data, p + 1, end)
-    name.start = p
-    while (p < end and data[p] != c'=' and data[p] != c';' and data[p] != c','
-           and not is_blank(data[p])):
-        p += 1
-    name.length = p - name.start
-    p = skip_blanks(data, p, end)
-    value.start = p
-    value.length = 0
-    if p < end and data[p] == c'=':
-        p = skip_blanks(data, p + 1, end)
-        value.start = p
-        if p < end and data[p] == c'"':
-            value.start = p + 1
-            p = closing_quote(data, p + 1, end)
-            value.length = p - value.start
-            if p < end:
-                p += 1
-        else:
-            while p < end and data[p] != c';' and data[p] != c',' and not is_blank(data[p]):
-                p += 1
-            value.length = p - value.start
-    position[0] = p
-    return True
-
-
-cdef uint32_t skip_address(const char* data, uint32_t position, uint32_t end,
-                           Span* uri) noexcept nogil:
-    cdef const char* close
-    cdef uint32_t p = skip_blanks(data, position, end)
-    uri.start = p
-    uri.length = 0
-    while p < end and data[p] != c';' and data[p] != c',':
-        if data[p] == c'"':
-            p = closing_quote(data, p + 1, end)
-            if p >= end:
-                return end + 1
-        elif data[p] == c'<':
-            uri.start = p + 1
-            close = <const char*>memchr(data + p + 1, c'>', end - p - 1)
-            if close == NULL:
-                return end + 1
-            uri.length = <uint32_t>(close - data) - uri.start
-            uri[0] = trimmed(data, uri[0])
-            return <uint32_t>(close - data) + 1
-        p += 1
-    uri.length = p - uri.start
-    uri[0] = trimmed(data, uri[0])
-    return p
 
 
 # --- lines --------------------------------------------------------------------------------------
@@ -309,7 +209,7 @@ cdef bint next_header(const char* data, const Message* message, int header,
 
 # The offset behind the line that holds `position` (no folding: a start line); `end` at most.
 cdef inline uint32_t line_behind(const char* data, uint32_t position,
-                                       uint32_t end) noexcept nogil:
+                                 uint32_t end) noexcept nogil:
     cdef const char* found = <const char*>memchr(data + position, c'\n', end - position)
     return end if found == NULL else <uint32_t>(found - data) + 1
 
@@ -575,8 +475,8 @@ def scan_repeatedly(bytes data not None, int times):
     cdef Message message
     cdef const char* text = data
     cdef uint32_t length = <uint32_t>len(data)
-    cdef int i, error = 0
+    cdef int _, error = 0
     with nogil:
-        for i in range(times):
+        for _ in range(times):
             error = scan(text, length, &message)
     return ERRORS[error]

@@ -108,7 +108,7 @@ def _host_and_port(text: str) -> tuple[str, int]:
 
 def _parameters(text: str) -> tuple[tuple[str, str], ...]:
     pairs = []
-    for item in text.split(",")[0].split(";")[1:]:
+    for item in text.split(",", maxsplit=1)[0].split(";")[1:]:
         name, _, value = item.partition("=")
         pairs.append((name.lower(), value))
     return tuple(pairs)
