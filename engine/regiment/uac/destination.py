@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from regiment.errors import LocalError
 from regiment.model import Policy
+from regiment.sip.uri import parse_uri
 
 
 class Destination(NamedTuple):
@@ -36,34 +36,6 @@ class TargetInfo(msgspec.Struct, frozen=True, array_like=True):
     """Index of the socket by which it is reached."""
 
 
-def split_uri(uri: str) -> tuple[str, str, int, dict[str, str]]:
-    """``(scheme, host, port or 0, parameters)`` of a sip URI, with or without angle brackets.
-
-    Raises LocalError where there is no host or the port is no number.
-    """
-    text = uri.strip()
-    if text.startswith("<"):
-        text = text[1:].partition(">")[0]
-    scheme, colon, rest = text.partition(":")
-    rest = rest.partition("?")[0]
-    # a user part may hold semicolons: only what follows the last @ is host and parameters
-    hostport, _, parameters = rest.rpartition("@")[2].partition(";")
-    if hostport.startswith("["):
-        host, _, tail = hostport[1:].partition("]")
-        port_text = tail.removeprefix(":")
-    else:
-        host, _, port_text = hostport.partition(":")
-    if not colon or not host or (port_text and not port_text.isdecimal()):
-        raise LocalError(f"{uri!r} is no SIP URI with a host")
-    pairs = (item.partition("=") for item in parameters.split(";") if item)
-    return (
-        scheme.lower(),
-        host.lower(),
-        int(port_text or 0),
-        {name.strip().lower(): value.strip() for name, _, value in pairs},
-    )
-
-
 def is_address(host: str) -> bool:
     """An IPv4 or IPv6 literal (the latter without brackets)."""
     if ":" in host:
@@ -75,17 +47,17 @@ def is_address(host: str) -> bool:
 def destination_of(policy: Policy) -> Destination:
     """The next hop of a policy: the first Route if there is one, else server_uri (RFC 3261 8.1.2).
 
-    `maddr` takes the place of the host.
+    `maddr` takes the place of the host. Raises `sip.uri.UriError` (config has looked before).
     """
-    uri = policy.outbound_proxy[0] if policy.outbound_proxy else policy.server_uri
-    scheme, host, port, parameters = split_uri(uri)
-    host = parameters.get("maddr", host).lower()
-    protocol = parameters.get("transport", "tls" if scheme == "sips" else "udp").lower()
-    return Destination(scheme, host, port, protocol, is_address(host))
+    uri = parse_uri(policy.outbound_proxy[0] if policy.outbound_proxy else policy.server_uri)
+    host = (uri.parameter("maddr") or uri.host).lower()
+    protocol = uri.parameter("transport") or ("tls" if uri.scheme == "sips" else "udp")
+    return Destination(uri.scheme, host, uri.port, protocol.lower(), is_address(host))
 
 
 def label_of(server_uri: str) -> str:
     """host[:port] of a server_uri in lower case: the `registrar` label."""
-    _, host, port, _ = split_uri(server_uri)
+    uri = parse_uri(server_uri)
+    host = uri.host.lower()
     shown = f"[{host}]" if ":" in host else host
-    return f"{shown}:{port}" if port else shown
+    return f"{shown}:{uri.port}" if uri.port else shown

@@ -34,6 +34,7 @@ from regiment.uac.policy cimport (
 
 from regiment.errors import LocalError
 from regiment.model import STATES
+from regiment.sip.uri import identity_uri
 
 cdef enum:
     REASON_BYTES_MAX = 80
@@ -172,7 +173,8 @@ cdef class Population:
 
     cdef int64_t add(self, object registration) except -2:
         cdef bytes name = registration.name.encode("utf-8", "surrogateescape")
-        cdef bytes client_uri = registration.client_uri.encode("utf-8", "surrogateescape")
+        cdef bytes client_uri = identity_uri(registration.client_uri).encode(
+            "utf-8", "surrogateescape")
         cdef bytes user = registration.contact_user.encode("utf-8", "surrogateescape")
         cdef bytes contact = registration.contact.encode("utf-8", "surrogateescape")
         cdef bytes keyed = self._keyed(name)
