@@ -19,7 +19,7 @@ except ImportError:
     def _md5_constructor(data):
         return hashlib.md5(data, usedforsecurity=False)
 
-from regiment.sip.response import ALGORITHMS
+from regiment.sip.response import ALGORITHMS as _ALGORITHMS
 
 cdef enum:
     LARGEST_DIGEST_BYTES = 32
@@ -229,7 +229,7 @@ cdef int credentials_into(char* out, uint32_t room,
 # --- for tests and tools ------------------------------------------------------------------------
 
 cdef int algorithm_number(str name) except -1:
-    cdef int number = ALGORITHMS.index(name)
+    cdef int number = _ALGORITHMS.index(name)
     if digest_bytes(number) == 0:
         raise ValueError(f"not a digest algorithm: {name!r}")
     return number

@@ -1,4 +1,5 @@
 # The REGISTER request: a template compiled once per policy, holes filled at each send.
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from regiment.sip.field cimport Text
@@ -22,6 +23,8 @@ cdef enum:
     WITH_CREDENTIALS = 1
     UN_REGISTER = 2
 
+
+@cython.final
 cdef class Template:
     cdef readonly bytes request_uri  # as it goes on the wire: the digest uri
     cdef uint32_t fixed_bytes        # all that does not come from Fill, at its longest

@@ -1,4 +1,5 @@
 """The REGISTER request from a compiled template: see request.pyi and request.pxd."""
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
@@ -96,6 +97,7 @@ def _split_unquoted(text):
     return [*parts, text[start:]]
 
 
+@cython.final
 cdef class Template:
 
     def __init__(self, policy, transport, str host not None, int port):

@@ -45,7 +45,7 @@ Scan = namedtuple("Scan", (
     "error", "is_request", "status", "method", "method_name", "request_uri", "reason",
     "via_sent_by", "via_branch", "from_tag", "to_tag", "cseq", "cseq_method",
     "cseq_method_name", "expires", "min_expires", "retry_after", "content_length",
-    "headers_end", "first", "count",
+    "headers_end", "first", "lines",
 ))
 
 cdef enum:
@@ -443,11 +443,11 @@ def scan_message(bytes data not None):
     cdef Message message
     cdef int error = scan(data, <uint32_t>len(data), &message)
     first = {}
-    count = {}
+    lines = {}
     for number in range(H_COUNT):
         if message.count[number]:
             first[HEADERS[number]] = span_pair(message.first[number])
-            count[HEADERS[number]] = message.count[number]
+            lines[HEADERS[number]] = message.count[number]
     return Scan(
         ERRORS[error], bool(message.is_request), message.status, METHODS[message.method],
         span_pair(message.method_name), span_pair(message.request_uri), span_pair(message.reason),
@@ -455,7 +455,7 @@ def scan_message(bytes data not None):
         span_pair(message.from_tag), span_pair(message.to_tag), message.cseq,
         METHODS[message.cseq_method], span_pair(message.cseq_method_name), message.expires,
         message.min_expires, message.retry_after, message.content_length, message.headers_end,
-        first, count,
+        first, lines,
     )
 
 
