@@ -16,6 +16,7 @@ cdef struct Datagram:
     int64_t time_ns        # inbox: monotonic time of receipt
     Peer peer
 
+
 @cython.final
 @cython.no_gc
 cdef class Batch:
@@ -37,7 +38,7 @@ cdef class Batch:
     cpdef void clear(self) noexcept nogil
 
 cdef bint same_peer(const Peer* a, const Peer* b) noexcept nogil
-# "192.0.2.1" or "2001:db8::1" (no brackets) into out (>= 48 bytes); returns its length; *port = port
+# "192.0.2.1" or "2001:db8::1" (no brackets) into out (>= 48 bytes); returns its length; and *port
 cdef int format_peer(const Peer* peer, char* out, uint16_t* port) noexcept nogil
 # Python: peer_from_address("192.0.2.1", 5060) -> bytes of the sockaddr; peer_to_address(bytes)
 cdef int peer_from_bytes(Peer* peer, bytes raw) except -1

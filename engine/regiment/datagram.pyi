@@ -7,7 +7,7 @@ The core and the network pass nothing else between them. In compiled code a batc
 from typing import final
 
 DEFAULT_SLOT_BYTES: int
-"""Size of an inbox slot: the largest UDP datagram, and a pad that keeps slots apart in the caches."""
+"""Size of an inbox slot: the largest UDP datagram and a pad (slots keep apart in the caches)."""
 DEFAULT_ARENA_BYTES: int
 """Size of an outbox arena, 2 MiB."""
 
@@ -15,8 +15,8 @@ DEFAULT_ARENA_BYTES: int
 class Batch:
     """Datagrams in order, each with its peer, the index of its socket and its time of receipt.
 
-    Made by `inbox` or `outbox`; a bare ``Batch()`` has room for nothing. Memory is mapped at once and
-    costs nothing until it is touched. Not thread-safe: one worker owns it.
+    Made by `inbox` or `outbox`; a bare ``Batch()`` has room for nothing. Memory is mapped at once
+    and costs nothing until it is touched. Not thread-safe: one worker owns it.
     """
 
     @staticmethod

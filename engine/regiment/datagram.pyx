@@ -1,8 +1,9 @@
 # cython: boundscheck=False, wraparound=False
 """The batch of datagrams: the only thing that passes between a core and the network.
 
-Nothing here sees a socket. An inbox has fixed slots that `regiment.net.udp` fills; an outbox is a bump
-arena in which a core lays its datagrams end to end, so that a run of them is one piece of memory.
+Nothing here sees a socket. An inbox has fixed slots that `regiment.net.udp` fills; an outbox is a
+bump arena in which a core lays its datagrams end to end, so that a run of them is one piece of
+memory.
 """
 
 import ipaddress
@@ -27,8 +28,8 @@ cdef enum:
     SOCKADDR_INET_BYTES = 16
     SOCKADDR_INET6_BYTES = 28
 
-# The largest UDP payload is 65,527 bytes (IPv6); the pad keeps the stride off the multiples of 4096,
-# or the first lines of all slots would fight for the same few sets of the caches.
+# The largest UDP payload is 65,527 bytes (IPv6); the pad keeps the stride off the multiples of
+# 4096, or the first lines of all slots would fight for the same few sets of the caches.
 DEFAULT_SLOT_BYTES = 65536 + 192
 DEFAULT_ARENA_BYTES = 2 * 1024 * 1024
 
@@ -166,7 +167,8 @@ cdef int _format_inet(const uint8_t* address, char* out) noexcept nogil:
 
 
 cdef int _format_inet6(const uint8_t* address, char* out) noexcept nogil:
-    # RFC 5952 section 4: the longest run of at least two zero groups becomes "::", the first of equals
+    # RFC 5952 section 4: the longest run of zero groups (two at least) becomes "::", the first
+    # of equals
     cdef int at = 0, i = 0, start = -1, length = 0, run = 0
     cdef int groups = 8
     if memcmp(address, b"\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.wheel import ReferenceWheel
 
+from reference.wheel import ReferenceWheel
 from regiment.errors import LocalError
 from regiment.timing.wheel import Wheel
 
@@ -54,9 +54,7 @@ def compare(wheel: Wheel, model: ReferenceWheel) -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(starts, st.lists(steps, max_size=60))
-def test_wheel_answers_as_a_sorted_dict_does(
-    start: int, moves: list[tuple[str, int, int]]
-) -> None:
+def test_wheel_answers_as_a_sorted_dict_does(start: int, moves: list[tuple[str, int, int]]) -> None:
     wheel, model, now = Wheel(TIMERS), ReferenceWheel(TIMERS), start
     for verb, number, span in moves:
         if verb == "arm":

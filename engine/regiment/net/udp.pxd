@@ -3,6 +3,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from regiment.datagram cimport Batch
 
+
 @cython.final
 cdef class Socket:
     cdef readonly int fd                  # to be watched; not the socket itself (see udp.pyi)

@@ -34,10 +34,10 @@ class Socket:
     def fd(self) -> int:
         """The descriptor to watch for reading; -1 once closed.
 
-        It is readable while datagrams or ICMP errors wait, and after a `send` that returned False as
-        soon as the kernel takes more: nothing else need be watched. It is an epoll descriptor with the
-        socket in it, because an event loop on libuv drops a descriptor for good at its first error
-        event, and on the socket itself an ICMP error is one.
+        It is readable while datagrams or ICMP errors wait, and after a `send` that returned False
+        as soon as the kernel takes more: nothing else need be watched. It is an epoll descriptor
+        with the socket in it, because an event loop on libuv drops a descriptor for good at its
+        first error event, and on the socket itself an ICMP error is one.
         """
 
     @property
@@ -74,7 +74,7 @@ class Socket:
 
     @property
     def overflow_drops(self) -> int:
-        """Datagrams that found the receive buffer full (SO_RXQ_OVFL), as of the last one received."""
+        """Datagrams that found the receive buffer full (SO_RXQ_OVFL), as of the last one taken."""
 
     @property
     def truncated(self) -> int:
@@ -90,7 +90,7 @@ class Socket:
 
     @property
     def pending_errors(self) -> int:
-        """Errors of earlier datagrams that a later call was told of; no datagram was lost by them."""
+        """Errors of earlier datagrams that a later call was told of; nothing was lost by them."""
 
     @property
     def gso_runs(self) -> int:
@@ -108,8 +108,8 @@ class Socket:
         """Appends up to `limit` waiting datagrams to `inbox`; returns how many.
 
         They carry `index` as their socket and the kernel's time of receipt plus `offset_ns` (the
-        caller's clock minus CLOCK_REALTIME; 0 if the kernel gave none). Fewer than `limit` and than the
-        inbox had room for: none waits, or an ICMP error broke the reading off; `fd` tells.
+        caller's clock minus CLOCK_REALTIME; 0 if the kernel gave none). Fewer than `limit` and than
+        the inbox had room for: none waits, or an ICMP error broke the reading off; `fd` tells.
         """
 
     def errors(self, limit: int = 256) -> list[IcmpError]:
@@ -124,7 +124,8 @@ class Socket:
 def send(outbox: Batch, sockets: list[Socket]) -> bool:
     """Sends an outbox's datagrams in order, each by the socket whose number it carries.
 
-    True: all are gone. False: a kernel buffer is full; the outbox keeps its place (`Batch.sent`), the
-    socket's `fd` becomes readable when there is room, and the same call goes on. A datagram that the
-    kernel refuses is counted and left out. Raises `LocalError` for a number without a socket.
+    True: all are gone. False: a kernel buffer is full; the outbox keeps its place (`Batch.sent`),
+    the socket's `fd` becomes readable when there is room, and the same call goes on. A datagram
+    that the kernel refuses is counted and left out. Raises `LocalError` for a number without a
+    socket.
     """

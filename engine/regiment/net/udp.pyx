@@ -1,9 +1,9 @@
 # cython: boundscheck=False, wraparound=False
 """UDP in batches: one Python call moves up to a thousand datagrams.
 
-No call here blocks, so the GIL is kept: giving it up would let a thread that wants it hold the worker
-off for its switch interval, thousands of times what a call takes. That is also why one set of headers
-serves every socket of the process.
+No call here blocks, so the GIL is kept: giving it up would let a thread that wants it hold the
+worker off for its switch interval, thousands of times what a call takes. That is also why one set
+of headers serves every socket of the process.
 """
 
 import select
@@ -88,6 +88,8 @@ cdef enum:
     PENDING_TRIES = 16
     # Bits of Datagram.flags
     PLAIN = 1                    # its run was refused: it goes alone
+    SUSPECT_SIZE = 2             # and if it does go, then the size of the run's segments was wrong
+    SUSPECT_ROUTE = 4            # or the route cannot take runs
 
 cdef mmsghdr receive_headers[RECEIVE_HEADERS]
 cdef iovec receive_pieces[RECEIVE_HEADERS]
@@ -287,15 +289,14 @@ cdef bint _read_error(Socket socket, list found) except -1:
 
 
 cdef inline uint32_t _run_length(Socket socket, Batch outbox, uint32_t start) noexcept nogil:
-    # How many datagrams from `start` on the kernel can cut out of one piece: of one size, to one peer,
-    # the last may be shorter.
+    # How many datagrams from `start` on the kernel can cut out of one piece: of one size, to one
+    # peer, the last may be shorter.
     cdef Datagram* first = &outbox.items[start]
     cdef Datagram* item = first
     cdef uint32_t size = first.length, total = size, count = 1
     cdef uint32_t most = min(<uint32_t>SEGMENTS, outbox.count - start)
-    if (not socket.segment or size == 0 or size > socket.segment_limit or first.flags & PLAIN
-            or (first.peer.bytes[2] | first.peer.bytes[3]) == 0):
-        # Port 0 is refused as a bad segment size is: it must not be taken for one.
+    if (not socket.segment or size == 0 or size > socket.segment_limit
+            or first.flags & PLAIN):
         return 1
     while count < most:
         item += 1
@@ -323,9 +324,10 @@ cdef inline void _set_segment_bytes(msghdr* header, uint64_t* controls,
 
 cdef uint32_t _lay_out_send(Socket socket, Batch outbox, uint16_t index) noexcept nogil:
     # Headers for what comes next by this socket; returns how many.
-    cdef uint32_t at = outbox.cursor, headers = 0, pieces = 0, span, i
+    cdef uint32_t at = outbox.cursor, headers = 0, pieces = 0, span
     cdef msghdr* header
     cdef Datagram* item
+    cdef Datagram* last
     cdef iovec* piece
     while (headers < SEND_HEADERS and pieces <= SEND_PIECES - SEGMENTS and at < outbox.count
            and outbox.items[at].socket == index):
@@ -342,7 +344,8 @@ cdef uint32_t _lay_out_send(Socket socket, Batch outbox, uint16_t index) noexcep
             _set_segment_bytes(header, send_controls[headers], <uint16_t>item.length)
         piece.iov_base = item.data
         piece.iov_len = item.length
-        for i in range(1, span):
+        last = item + (span - 1)
+        while item < last:
             item += 1
             # Neighbours in the arena are one piece: the kernel walks it faster than many.
             if <char*>piece.iov_base + piece.iov_len != item.data:
@@ -359,16 +362,22 @@ cdef uint32_t _lay_out_send(Socket socket, Batch outbox, uint16_t index) noexcep
 
 
 cdef inline void _account(Socket socket, Batch outbox, uint32_t span) noexcept nogil:
+    cdef Datagram* first = &outbox.items[outbox.cursor]
     outbox.cursor += span
     socket.sent += span
     if span > 1:
         socket.gso_runs += 1
         socket.gso_sent += span
+    elif first.flags & SUSPECT_SIZE:
+        socket.segment_limit = min(socket.segment_limit, first.length - 1)
+    elif first.flags & SUSPECT_ROUTE:
+        socket.segment = False
 
 
 cdef void _blame(Socket socket, Batch outbox, uint32_t span, int error) noexcept nogil:
     # The next header was refused twice: a run goes on one by one, a single datagram is given up.
-    cdef uint32_t i, size = outbox.items[outbox.cursor].length
+    cdef Datagram* first = &outbox.items[outbox.cursor]
+    cdef uint32_t i
     if span == 1:
         socket.send_errors += 1
         socket.oversized += error == EMSGSIZE
@@ -376,13 +385,14 @@ cdef void _blame(Socket socket, Batch outbox, uint32_t span, int error) noexcept
         return
     socket.gso_refused += 1
     for i in range(span):
-        outbox.items[outbox.cursor + i].flags |= PLAIN
-    if error == EIO:
-        # The route cannot do it at all (no checksum offload, IPsec).
-        socket.segment = False
-    elif error == EMSGSIZE or error == EINVAL:
-        # A segment does not fit into the path's MTU; shorter ones may.
-        socket.segment_limit = min(socket.segment_limit, size - 1)
+        first[i].flags |= PLAIN
+    # A segment beyond the path's MTU is EMSGSIZE or EINVAL, a route that cannot segment (IPsec, no
+    # checksum offload) EIO. But they have other causes too, and those refuse a single datagram as
+    # well.
+    if error == EMSGSIZE or error == EINVAL:
+        first.flags |= SUSPECT_SIZE
+    elif error == EIO:
+        first.flags |= SUSPECT_ROUTE
 
 
 cdef bint _send_by(Socket socket, Batch outbox, uint16_t index) noexcept nogil:
@@ -409,7 +419,8 @@ cdef bint _send_by(Socket socket, Batch outbox, uint16_t index) noexcept nogil:
         if error == EINTR:
             continue
         # The error may be an ICMP answer to an earlier datagram, which the kernel reports at
-        # whatever is sent next: it is asked again. ECONNREFUSED and its like are always of that kind.
+        # whatever is sent next: it is asked again. ECONNREFUSED and its like are always of that
+        # kind.
         failures += 1
         if failures == 1:
             socket.pending_errors += 1

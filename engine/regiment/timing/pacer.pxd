@@ -33,6 +33,7 @@ cdef inline int64_t uniform_ns(uint64_t* state, int64_t low_ns, int64_t high_ns)
 cdef inline int64_t stagger_ns(uint64_t* state, int64_t max_ns) noexcept nogil:
     return 1 + uniform_ns(state, 0, max_ns) if max_ns > 0 else 0
 
+
 @cython.final
 cdef class Pacer:
     cdef uint64_t state

@@ -1,8 +1,8 @@
 """The pacer: who starts when, from a seed.
 
-Entropy comes from outside as one seed; from there on every draw is arithmetic, so a run with the same
-seed starts everybody at the same moments. The functions are inline in the ``.pxd``; the class binds
-them to a state of their own.
+Entropy comes from outside as one seed; from there on every draw is arithmetic, so a run with the
+same seed starts everybody at the same moments. The functions are inline in the ``.pxd``; the class
+binds them to a state of their own.
 """
 
 from libc.stdint cimport int64_t, uint64_t

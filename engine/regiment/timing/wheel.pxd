@@ -4,6 +4,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+
 @cython.final
 cdef class Wheel:
     cdef readonly uint32_t capacity

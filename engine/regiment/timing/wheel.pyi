@@ -7,8 +7,9 @@ class Wheel:
     """Timers numbered 0 … `capacity` - 1, each armed or not, with 1 ms resolution.
 
     Times are integer nanoseconds of one clock that the caller reads; the wheel knows no other. It
-    takes every int64 (292 years). A timer costs 16 bytes, whether armed or not. Arming and cancelling
-    are O(1); firing is O(1) a timer, and in its life a timer is moved at most seven times more.
+    takes every int64 (292 years). A timer costs 16 bytes, whether armed or not. Arming and
+    cancelling are O(1); firing is O(1) a timer, and in its life a timer is moved at most seven
+    times more.
 
     A number that is out of range is ignored by every method here and never armed.
     """
@@ -41,10 +42,10 @@ class Wheel:
         """The time for which `timer` is armed, rounded up to its tick; -1: not armed."""
 
     def fire(self, now_ns: int, limit: int = 1024) -> list[int]:
-        """Up to `limit` timers that are due at `now_ns`, disarmed: by tick, then as they were armed.
+        """Up to `limit` timers due at `now_ns`, disarmed: by tick, then as they were armed.
 
-        Fewer than `limit`: all that was due has fired. A `now_ns` before an earlier one moves nothing
-        back. Compiled callers use ``expire``, which allocates nothing.
+        Fewer than `limit`: all that was due has fired. A `now_ns` before an earlier one moves
+        nothing back. Compiled callers use ``expire``, which allocates nothing.
         """
 
     def deadline_ns(self) -> int:

@@ -1,15 +1,16 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """A hierarchical timer wheel after Varghese and Lauck, indexed by absolute time.
 
-A tick is a millisecond, written in base 64: level 0 holds the last digit, level 1 the one before, and
-so on. A timer stands at the highest level at which its tick differs from the present one, in the slot
-of its digit there. So whatever is at a lower level is earlier than anything at a higher one, the slots
-in use lie ahead of the present digit, and the next moment with work is one count-trailing-zeroes away.
-When the present reaches a slot of level n > 0, its timers cascade: they differ lower down from now on.
+A tick is a millisecond, written in base 64: level 0 holds the last digit, level 1 the one before,
+and so on. A timer stands at the highest level at which its tick differs from the present one, in
+the slot of its digit there. So whatever is at a lower level is earlier than anything at a higher
+one, the slots in use lie ahead of the present digit, and the next moment with work is one
+count-trailing-zeroes away. When the present reaches a slot of level n > 0, its timers cascade: they
+differ lower down from now on.
 
-Eight levels of six bits hold every positive int64 of nanoseconds (292 years), so there is no overflow
-list and no wrap. A timer costs 16 bytes. Timers of one tick fire in the order in which they were armed:
-all of them always stand in the same list, and lists are queues.
+Eight levels of six bits hold every positive int64 of nanoseconds (292 years), so there is no
+overflow list and no wrap. A timer costs 16 bytes. Timers of one tick fire in the order in which
+they were armed: all of them always stand in the same list, and lists are queues.
 """
 
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
@@ -27,7 +28,7 @@ cdef enum:
     LEVELS = 8
     DUE = LEVELS * 64            # the list of what is due: fired before the present moves on
     LISTS = DUE + 1
-    # The two ends of a list name it instead of a neighbour, so that a timer leaves its list in O(1).
+    # Both ends of a list name it instead of a neighbour: a timer leaves its list in O(1).
     END = 0x80000000u
     MAX_TIMERS = 0x80000000u
 
