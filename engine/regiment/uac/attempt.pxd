@@ -48,8 +48,7 @@ cdef class Attempts(Population):
     cdef int count_refusal(self, Target target, int64_t now_ns) except -1
     cdef bint raise_expires(self, uint32_t slot, Record* record, Target target,
                             const Message* message) except -1
-    cdef bint again_after_494(self, uint32_t slot, Record* record, Target target,
-                              PolicyState policy, int64_t now_ns) except -1
+    cdef bint again_after_494(self, const Record* record, PolicyState policy) noexcept
     cdef int succeed(self, uint32_t slot, Record* record, PolicyState policy, const char* data,
                      const Message* message, int64_t received_ns, int64_t now_ns) except -1
     cdef int registered(self, uint32_t slot, Record* record, PolicyState policy, int code,

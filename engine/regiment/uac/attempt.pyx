@@ -231,9 +231,6 @@ cdef class Attempts(Population):
         elif code == 408 or code == 503:
             if self.next_address(slot, record, target, now_ns):
                 return 0
-        elif code == 494:
-            if self.again_after_494(slot, record, target, policy, now_ns):
-                return 0
         elif 400 <= code < 500 and message.retry_after <= 0 and record.flags & CACHED and (
                 not record.flags & REPEATED):
             record.flags |= REPEATED
@@ -284,17 +281,15 @@ cdef class Attempts(Population):
         self.request(slot, record, target, True)
         return True
 
-    cdef bint again_after_494(self, uint32_t slot, Record* record, Target target,
-                              PolicyState policy, int64_t now_ns) except -1:
-        """494: a new REGISTER at once, counted, so that it ends with max_retries."""
-        if record.kind == K_UNREGISTER or record.retries >= policy.rules.max_retries:
-            return False
-        record.retries += 1
-        record.code = 494
-        nonces_free(&record.nonce)
-        self.set_state(record, target, R_WAIT)
-        self.plan(slot, record, now_ns)
-        return True
+    cdef bint again_after_494(self, const Record* record, PolicyState policy) noexcept:
+        """494: a new REGISTER at once, unless fresh credentials were in this one; counted, so that
+        it ends with max_retries."""
+        cdef const Nonce* nonce = record.nonce
+        while nonce != NULL:
+            if nonce.fresh and nonce.used:
+                return False
+            nonce = nonce.next
+        return record.retries < policy.rules.max_retries
 
     # ------------------------------------------------------------------ results
 
@@ -364,6 +359,8 @@ cdef class Attempts(Population):
         cdef int64_t wait_ns
         cdef int old = record.state
         decide(&policy.rules, record.retries, result, &verdict)
+        if result.code == 494 and self.again_after_494(record, policy):
+            verdict.waits, verdict.counted, verdict.wait_s = True, True, 0
         nonces_free(&record.nonce)
         if record.kind == K_UNREGISTER and record.state == S_UNREGISTERING:
             return self.unregistered(slot, record, target, verdict.outcome, now_ns)

@@ -218,7 +218,7 @@ cdef class Engine(Attempts):
     cdef int64_t _own_slot(self, const char* branch, uint32_t length) noexcept:
         """The registration whose transaction runs under that branch; else -1, and counted."""
         cdef uint32_t slot = 0, generation = 0
-        cdef unsigned long long salt = 0
+        cdef uint64_t salt = 0
         cdef Record* record
         if not read_branch(branch, length, &slot, &generation, &salt) or slot >= self.count:
             self.cells.stray[0] += 1

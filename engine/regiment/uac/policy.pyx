@@ -35,7 +35,9 @@ cdef void classify(const Result* result, Verdict* verdict) noexcept nogil:
         verdict.failure_class, verdict.outcome = F_CREDENTIALS, O_AUTH_FAILED
     elif code == 400 or code == 420 or code == 494:
         verdict.failure_class, verdict.outcome = F_PROTOCOL, O_REJECTED
-    elif code == 408 or code == 500 or code == 502 or code == 504 or code >= 600:
+    elif code == 408:
+        verdict.failure_class, verdict.outcome = F_TRANSIENT, O_TIMEOUT
+    elif code == 500 or code == 502 or code == 504 or code >= 600:
         verdict.failure_class, verdict.outcome = F_TRANSIENT, O_REJECTED
     else:
         verdict.failure_class, verdict.outcome = F_POLICY, O_REJECTED
