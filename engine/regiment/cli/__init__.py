@@ -53,7 +53,7 @@ COMMANDS = {
     "registrar": Door(
         "regiment.cli.registrar:registrar",
         "Run the embedded registrar, with scripted faults if wanted.",
-        "regiment registrar --help",
+        "regiment registrar --user-range trunk%06d:0-9999:secret --fault 503:10%:Retry-After=5",
     ),
     "demo": Door(
         "regiment.cli.demo:demo",

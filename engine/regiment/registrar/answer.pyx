@@ -1,9 +1,9 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """Writes what every answer takes from its request (RFC 3261 section 8.2.6).
 
-The topmost Via gets ``received`` and, where the client asked for it, the port in ``rport`` (RFC 3581
-section 4); answers go to the source address and port of the request in any case, which is what that
-section wants of a client with ``rport`` and what a client behind a NAT needs without it.
+The topmost Via gets ``received`` and, where the client asked for it, the port in ``rport`` (RFC
+3581 section 4); answers go to the source address and port of the request in any case, which is what
+that section wants of a client with ``rport`` and what a client behind a NAT needs without it.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -49,7 +49,8 @@ cdef void put_hex(Writer* w, uint64_t word) noexcept nogil:
     put(w, digits, 16)
 
 
-cdef bint _is_sent_by(const char* data, Span sent_by, const char* address, int length) noexcept nogil:
+cdef bint _is_sent_by(const char* data, Span sent_by, const char* address,
+                      int length) noexcept nogil:
     # The host of sent-by is the very address that the request came from.
     cdef const char* host = data + sent_by.start
     cdef int room = <int>sent_by.length

@@ -24,6 +24,7 @@ cdef struct CachedUri:
     char text[CACHED_URI_BYTES]
     uint8_t ha2[32]
 
+
 @cython.final
 cdef class Challenger:
     cdef Key nonce_key

@@ -1,13 +1,13 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """Digest challenges and the check of their answers (RFC 3261 section 22, RFC 7616, RFC 8760).
 
-**The nonce needs no memory.** It is 16 hex digits of a number (44 bits of milliseconds, 20 bits of a
-serial) and 16 hex digits of a keyed hash over that number. A nonce is ours if the hash is right, and
-fresh by the time in it; so a million unanswered challenges cost nothing, and every process that has
-the same seed takes the nonces of the others.
+**The nonce needs no memory.** It is 16 hex digits of a number (44 bits of milliseconds, 20 bits of
+a serial) and 16 hex digits of a keyed hash over that number. A nonce is ours if the hash is right,
+and fresh by the time in it; so a million unanswered challenges cost nothing, and every process that
+has the same seed takes the nonces of the others.
 
-**One hash a check.** HA1 comes from the keyring once the user was verified, HA2 from a small cache by
-digest-uri, so the response alone is hashed.
+**One hash a check.** HA1 comes from the keyring once the user was verified, HA2 from a small cache
+by digest-uri, so the response alone is hashed.
 
 `stale=true` is only said to who answered with the right digest (RFC 7616 section 3.3): who cannot
 know the password learns nothing about nonces.

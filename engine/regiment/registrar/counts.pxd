@@ -11,7 +11,8 @@ cdef enum:                       # cells
     CELL_AORS = 644
     CELL_USERS = 645
     CELL_DELAYED = 646
-    CELL_COUNT = 647
+    CELL_SERVER = 647            # from here on the core writes nothing
+    CELL_COUNT = 650
 
 cdef enum:                       # Discard
     # 0 … 7: scanner.ScanError - 1

@@ -1,8 +1,8 @@
 """What the embedded registrar counts: each row once, with its cells' order.
 
-The core writes unsigned 64-bit cells that it is given (`Engine` takes any writable memory, so several
-processes can share one mapping with whoever sums them). `counts.pxd` names the same cells for
-compiled code; `engine` checks at import that the two agree.
+The core writes unsigned 64-bit cells that it is given (`Engine` takes any writable memory, so
+several processes can share one mapping with whoever sums them). `counts.pxd` names the same cells
+for compiled code; `engine` checks at import that the two agree.
 """
 
 from __future__ import annotations
@@ -97,6 +97,23 @@ FAMILIES: tuple[Family, ...] = (
         "Users who have registered since the start (without authentication: their AORs).",
     ),
     Family("regiment_registrar_delayed_answers", "gauge", "Answers that wait for their delay."),
+    # what follows is written by whoever runs the core on sockets
+    Family(
+        "regiment_registrar_receive_drops_total",
+        "counter",
+        "Datagrams that the kernel dropped because a receive buffer was full.",
+    ),
+    Family(
+        "regiment_registrar_send_errors_total",
+        "counter",
+        "Datagrams that the kernel refused to send.",
+    ),
+    Family(
+        "regiment_registrar_cpu_seconds_total",
+        "counter",
+        "Processor time (user and system) of the registrar's processes.",
+        cell_unit="ns",
+    ),
 )
 """In the order of their cells; the values of a label lie side by side."""
 
@@ -125,17 +142,26 @@ def name_counts(cells: Buffer) -> dict[str, int]:
     """The cells as a flat dictionary: ``requests_REGISTER``, ``responses_401``, ``bindings`` …
 
     Requests and responses that never came up are left out; everything else is there, zero or not.
+    Processor time is in nanoseconds (``cpu_ns``).
     """
     named: dict[str, int] = {}
     for family, label, value in series(cells):
         if value or not family.sparse:
             stem = family.name.removeprefix("regiment_registrar_").removesuffix("_total")
+            if family.cell_unit:
+                stem = stem.replace("seconds", family.cell_unit)
             named[f"{stem}_{label}" if label else stem] = value
     return named
 
 
+def set_cell(cells: Buffer, family: str, value: int) -> None:
+    """Sets the cell of a family without labels. For rows that the core does not write."""
+    index = next(i for i, each in enumerate(FAMILIES) if each.name == family)
+    memoryview(cells).cast("B").cast("Q")[OFFSETS[index]] = value
+
+
 def add_counts(boards: list[Buffer]) -> bytes:
-    """The cells of several processes added up. Users of several processes may be the same people."""
+    """The cells of several processes added up (one user may count in several of them)."""
     total = array("Q", bytes(SIZE_BYTES))
     for board in boards:
         values = array("Q")

@@ -1,12 +1,12 @@
 # cython: boundscheck=False, wraparound=False
 """Reads the credentials of an Authorization header: one pass over ``name=value`` pairs.
 
-Unknown parameters are passed over. A known one that is there twice makes the whole value unreadable:
-two usernames would leave open which of them was verified.
+Unknown parameters are passed over. A known one that is there twice makes the whole value
+unreadable: two usernames would leave open which of them was verified.
 """
 
-from libc.stdint cimport uint32_t
-from libc.string cimport memset
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memchr, memset
 
 from regiment.sip.response cimport (
     A_MD5,
@@ -19,7 +19,20 @@ from regiment.sip.scanner cimport Span, equals_folded, is_blank
 
 
 cdef inline bint _is_token_end(char c) noexcept nogil:
-    return is_blank(c) or c == c"," or c == c"=" or c == c'"'
+    # One comparison for most bytes: every end but "=" lies below the letters and digits' "/".
+    return c == c"=" or (<uint8_t>c < c"/" and (is_blank(c) or c == c"," or c == c'"'))
+
+
+cdef inline uint32_t _closing_quote(const char* data, uint32_t at, uint32_t end) noexcept nogil:
+    # The offset of the quote that closes what is open at `at`, or `end` and beyond.
+    cdef const char* found = <const char*>memchr(data + at, c'"', end - at)
+    if found == NULL:
+        return end
+    if found == data + at or memchr(data + at, c"\\", found - data - at) == NULL:
+        return <uint32_t>(found - data)
+    while at < end and data[at] != c'"':
+        at += 2 if data[at] == c"\\" else 1
+    return at
 
 
 cdef int _algorithm(const char* data, Span value) noexcept nogil:
@@ -157,8 +170,7 @@ cdef int read_credentials(const char* data, Span value, Credentials* out) noexce
         if at < end and data[at] == c'"':
             at += 1
             text.start = at
-            while at < end and data[at] != c'"':
-                at += 2 if data[at] == c"\\" else 1
+            at = _closing_quote(data, at, end)
             if at >= end:
                 return -1
             text.length = at - text.start

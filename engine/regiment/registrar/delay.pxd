@@ -12,6 +12,7 @@ cdef struct Waiting:
     uint64_t transaction
     uint32_t next_free
 
+
 @cython.final
 cdef class DelayLine:
     cdef Waiting* waiting

@@ -3,6 +3,7 @@ cimport cython
 from libc.stdint cimport int64_t
 from regiment.registrar.procedure cimport Procedure
 
+
 @cython.final
 cdef class Engine:
     cdef object settings

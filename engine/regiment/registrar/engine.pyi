@@ -26,13 +26,13 @@ class Engine:
         cells: Buffer | None = None,
         max_aors: int = 4_000_000,
     ) -> None:
-        """`seed` keys nonces, tags and faults: give an unguessable one where strangers can reach it,
-        the same one to processes that share a port, a fixed one to a test.
+        """`seed` keys nonces, tags and faults: give an unguessable one where strangers can reach
+        it, the same one to processes that share a port, a fixed one to a test.
 
-        `cells`: writable memory of `counts.SIZE_BYTES` bytes for the counts (a shared mapping, say);
-        None: memory of its own. It must be aligned to 8 bytes. `max_aors`: the most AORs that are
-        held; beyond it a new one gets 503. Raises `ConfigError` for impossible settings, `LocalError`
-        for unfit memory.
+        `cells`: writable memory of `counts.SIZE_BYTES` bytes for the counts (a shared mapping,
+        say); None: memory of its own. It must be aligned to 8 bytes. `max_aors`: the most AORs that
+        are held; beyond it a new one gets 503. Raises `ConfigError` for impossible settings,
+        `LocalError` for unfit memory.
         """
 
     def begin(self, now_ns: int, wall_s: int = 0) -> None:
@@ -46,7 +46,7 @@ class Engine:
         """
 
     def expire(self, now_ns: int) -> None:
-        """Removes bindings that have expired (some thousand a call) and releases delayed answers."""
+        """Removes expired bindings (some thousand a call) and releases delayed answers."""
 
     def send(self, outbox: Batch, now_ns: int) -> bool:
         """Moves queued answers into `outbox` as far as it has room; True: more are waiting."""

@@ -1,16 +1,16 @@
 # cython: boundscheck=False, wraparound=False
 """The embedded registrar's core behind its verbs; `procedure` does the work.
 
-**Transactions without memory.** The server transaction of RFC 3261 section 17.2.2 (Figure 8) exists to
-give a retransmission the answer that its request got. At 60,000 requests a second, 32 s of answers
-would be two million of them, so none is kept; what a stateless server does (section 8.2.7) and what
-the bindings know suffices:
+**Transactions without memory.** The server transaction of RFC 3261 section 17.2.2 (Figure 8) exists
+to give a retransmission the answer that its request got. At 60,000 requests a second, 32 s of
+answers would be two million of them, so none is kept; what a stateless server does (section 8.2.7)
+and what the bindings know suffices:
 
-* A transaction is the keyed hash of its topmost branch and sent-by, its Call-ID, method and CSeq. To
-  tags are that hash, so a repeated request meets the same tag.
-* Each binding, and each AOR for what was done last, knows the transaction that did it. A request of a
-  known transaction changes nothing: it is not a replay of its nonce, its CSeq is not too low, and its
-  200 is written anew from the bindings.
+* A transaction is the keyed hash of its topmost branch and sent-by, its Call-ID, method and CSeq.
+  To tags are that hash, so a repeated request meets the same tag.
+* Each binding, and each AOR for what was done last, knows the transaction that did it. A request of
+  a known transaction changes nothing: it is not a replay of its nonce, its CSeq is not too low, and
+  its 200 is written anew from the bindings.
 * A request without credentials gets a challenge with another nonce, which is as good as the first.
 * What is refused without looking at bindings (400, 404, 405, 416, 420, 423 …) is refused again.
 * Scripted statuses follow from the hash of the transaction (`script`), so they repeat as well.
@@ -30,6 +30,7 @@ from regiment.registrar.counts import OFFSETS, name_counts
 from regiment.registrar.settings import check_settings
 
 from regiment.datagram cimport Batch, Datagram
+from regiment.registrar.aor cimport Identity, identify
 from regiment.registrar.counts cimport (
     CELL_AORS,
     CELL_BINDINGS,
@@ -42,10 +43,11 @@ from regiment.registrar.counts cimport (
     CELL_REQUESTS,
     CELL_RESPONSES,
     CELL_RETRANSMISSIONS,
+    CELL_SERVER,
     CELL_USERS,
 )
 from regiment.registrar.location cimport NO_AOR, Binding, Location
-from regiment.registrar.procedure cimport Identity, Procedure, remaining_s
+from regiment.registrar.procedure cimport Procedure, remaining_s
 from regiment.registrar.script cimport Script
 
 cdef enum:
@@ -55,9 +57,9 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-if COUNTED != CELL_COUNT or OFFSETS != (
+if COUNTED != CELL_COUNT or OFFSETS[:12] != (
         CELL_REQUESTS, CELL_RESPONSES, CELL_DISCARDED, CELL_CREDENTIALS, CELL_RETRANSMISSIONS,
-        CELL_FAULTS, CELL_CHANGES, CELL_BINDINGS, CELL_AORS, CELL_USERS, CELL_DELAYED, CELL_COUNT):
+        CELL_FAULTS, CELL_CHANGES, CELL_BINDINGS, CELL_AORS, CELL_USERS, CELL_DELAYED, CELL_SERVER):
     raise ImportError("counts.py and counts.pxd disagree: build again")
 
 
@@ -129,7 +131,7 @@ cdef class Engine:
         cdef Binding* binding
         cdef bytes uri = aor.encode()
         cdef uint32_t number
-        if not self.procedure.identify(uri, <uint32_t>len(uri), &identity):
+        if not identify(&self.procedure.aor_key, uri, <uint32_t>len(uri), &identity):
             raise LocalError(f"not a SIP address-of-record: {aor!r}")
         found = []
         number = location.find(identity.high, identity.low)

@@ -1,11 +1,11 @@
 """Scripted faults: what the embedded registrar does wrong on purpose, as data.
 
 A fault is decided without memory. Whether a REGISTER is answered by a scripted status, and how long
-its answer waits, follows from a keyed hash of its transaction (branch and sent-by of the topmost Via,
-Call-ID, CSeq) and the seed: a retransmission meets the same fault as the request that it repeats,
-which is what a server transaction that still knew its answer would do (RFC 3261 section 17.2.2).
-Losses are different: a network loses datagrams, not transactions, so each datagram is drawn anew from
-a seeded sequence.
+its answer waits, follows from a keyed hash of its transaction (branch and sent-by of the topmost
+Via, Call-ID, CSeq) and the seed: a retransmission meets the same fault as the request that it
+repeats, which is what a server transaction that still knew its answer would do (RFC 3261 section
+17.2.2). Losses are different: a network loses datagrams, not transactions, so each datagram is
+drawn anew from a seeded sequence.
 
 The spellings that a command line takes are read here too (`parse_status`, `parse_delay`,
 `parse_percent`); what cannot be read raises `ConfigError` with one line.
@@ -79,8 +79,8 @@ REASONS = {
 }
 """Reason phrases of RFC 3261 section 21 (439: RFC 5626, 494: RFC 3329)."""
 
-_TOKEN = r"[A-Za-z0-9.!%*_+`'~-]+"
-_FIELD_END = re.compile(rf":(?=(?:{'|'.join(SCOPES)})(?::|$)|{_TOKEN}=)")
+_NAME = r"[A-Za-z0-9.!%*_+`'~-]+"
+_FIELD_END = re.compile(rf":(?=(?:{'|'.join(SCOPES)})(?::|$)|{_NAME}=)")
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|)")
 _UNITS_NS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "": 1_000_000_000}
 _OURS = frozenset(
@@ -205,7 +205,7 @@ def _refuse_controls(value: str, whole: str) -> None:
 
 
 def check_faults(faults: Faults) -> Faults:
-    """Returns `faults`; raises `ConfigError` where statuses of a scope exceed a hundred per cent."""
+    """Returns `faults`; raises `ConfigError` where statuses of one scope exceed 100%."""
     for scope in SCOPES[1:]:
         total = sum(each.percent for each in faults.statuses if each.scope in ("any", scope))
         if total > 100.0 + 1e-9:

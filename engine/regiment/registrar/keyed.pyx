@@ -2,13 +2,13 @@
 """Keyed hashing for the embedded registrar: SipHash-2-4 in its 64- and 128-bit forms.
 
 A keyed hash does four jobs here, each under a key of its own: it authenticates nonces, it indexes
-tables so that a stranger cannot aim at one chain, it makes To tags that a retransmission meets again
-(RFC 3261 section 8.2.7), and it draws faults.
+tables so that a stranger cannot aim at one chain, it makes To tags that a retransmission meets
+again (RFC 3261 section 8.2.7), and it draws faults.
 """
 
 from hashlib import blake2b
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 

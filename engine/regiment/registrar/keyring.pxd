@@ -7,6 +7,7 @@ cdef struct Ring:                # one user
     uint8_t algorithm            # response.Algorithm; 0: known without a hash
     uint8_t ha1[32]
 
+
 @cython.final
 cdef class Keyring:
     cdef Ring* rings             # open addressing, linear probing

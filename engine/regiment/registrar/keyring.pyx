@@ -1,9 +1,9 @@
 # cython: boundscheck=False, wraparound=False
 """A table of HA1 by user, so that the verification of a known user costs one hash.
 
-Names are kept as 128-bit keyed hashes: 56 bytes a user however long the name, and nobody without the
-key can find two names that collide. Only users whose digest was right are kept, so a stranger who
-tries names fills nothing.
+Names are kept as 128-bit keyed hashes: 56 bytes a user however long the name, and nobody without
+the key can find two names that collide. Only users whose digest was right are kept, so a stranger
+who tries names fills nothing.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t

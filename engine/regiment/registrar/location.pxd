@@ -30,6 +30,7 @@ cdef struct Place:               # of the index
     uint32_t tag
     uint32_t aor                 # 1 + number of the record; 0: free
 
+
 @cython.final
 cdef class Location:
     cdef Aor* aors
@@ -52,8 +53,8 @@ cdef class Location:
     cdef void sweep(self, uint32_t aor, int64_t now_ns) noexcept nogil
     # The binding of one URI (RFC 3261 section 19.1.4), or NULL.
     cdef Binding* binding(self, uint32_t aor, const char* uri, uint32_t length) noexcept nogil
-    # Adds a binding behind the others (`old` NULL) or gives an old one these texts; NULL: no memory,
-    # and nothing changed. Counts it as added or refreshed. `old` is not valid any more.
+    # Adds a binding behind the others (`old` NULL) or gives an old one these texts; NULL: no
+    # memory, and nothing changed. Counts it as added or refreshed. `old` is not valid any more.
     cdef Binding* put(self, uint32_t aor, Binding* old, const char* uri, uint32_t uri_length,
                       const char* parameters, uint32_t parameters_length) noexcept nogil
     cdef void remove(self, uint32_t aor, Binding* binding, int change) noexcept nogil

@@ -11,22 +11,13 @@ from regiment.registrar.script cimport Script
 from regiment.registrar.update cimport Limits
 from regiment.sip.scanner cimport Message
 
-cdef enum:
-    AOR_BYTES = 512              # of a canonical AOR; nobody has a longer one
-
-cdef struct Identity:            # the canonical form of an AOR: user (unescaped) "@" host [":" port]
-    char[AOR_BYTES] text
-    uint32_t length
-    uint32_t user_length
-    uint32_t host_start, host_length
-    uint64_t high, low           # keyed_hash_128 of the text
-
 cdef struct Request:
     const Datagram* item
     const char* data
     const Message* message
     int64_t now_ns
     uint64_t transaction         # keyed hash of branch, sent-by, Call-ID, method and CSeq
+
 
 @cython.final
 cdef class Procedure:
@@ -51,8 +42,6 @@ cdef class Procedure:
 
     # Reads one datagram, does what it asks and queues the answer. Raises nothing but MemoryError.
     cdef int take(self, const Datagram* item, int64_t now_ns) except -1
-    # The canonical AOR of a sip or sips URI; 0: it is none, or too long.
-    cdef bint identify(self, const char* uri, uint32_t length, Identity* out) noexcept nogil
 
 # Seconds until a binding expires, rounded up: what was granted is what is told.
 cdef int64_t remaining_s(const Binding* binding, int64_t now_ns) noexcept nogil

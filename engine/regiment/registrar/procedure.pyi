@@ -10,7 +10,5 @@ from regiment.registrar.settings import Settings
 class Procedure:
     """The registrar's state and its answer to one request. `engine.Engine` owns one."""
 
-    def __init__(
-        self, settings: Settings, seed: int, cells: Buffer | None, max_aors: int
-    ) -> None:
+    def __init__(self, settings: Settings, seed: int, cells: Buffer | None, max_aors: int) -> None:
         """See `engine.Engine`."""

@@ -8,8 +8,8 @@ Step 1 of section 10.3 (is the domain of the Request-URI ours?) is left out: thi
 for nobody, and clients name it by whatever address they were given. Step 5 looks at the AOR's host.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, strlen
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcmp, strlen
 
 from regiment.errors import LocalError
 from regiment.registrar.counts import SIZE_BYTES
@@ -17,6 +17,7 @@ from regiment.registrar.counts import SIZE_BYTES
 from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 
 from regiment.datagram cimport Batch, Datagram
+from regiment.registrar.aor cimport Identity, identify, is_sip
 from regiment.registrar.answer cimport Writer, copy_headers, put, put_number, write_head
 from regiment.registrar.challenge cimport Challenger, Proof
 from regiment.registrar.counts cimport (
@@ -43,7 +44,7 @@ from regiment.registrar.counts cimport (
     VERIFIED,
 )
 from regiment.registrar.delay cimport DelayLine
-from regiment.registrar.keyed cimport Key, derive_key, keyed_hash, keyed_hash_128
+from regiment.registrar.keyed cimport Key, derive_key, keyed_hash
 from regiment.registrar.keyring cimport Keyring
 from regiment.registrar.location cimport NO_AOR, Binding, Location
 from regiment.registrar.script cimport (
@@ -55,11 +56,8 @@ from regiment.registrar.script cimport (
     Scripted,
 )
 from regiment.registrar.update cimport Update, carry_out, is_removal, judge
-from regiment.sip.digest cimport read_hex
-from regiment.sip.response cimport uri_parts
 from regiment.sip.scanner cimport (
     H_CALL_ID,
-    H_CONTACT,
     H_CSEQ,
     H_FROM,
     H_PATH,
@@ -76,7 +74,6 @@ from regiment.sip.scanner cimport (
     Message,
     Span,
     equals_folded,
-    lower,
     next_header,
     scan,
     skip_address,
@@ -164,52 +161,6 @@ cdef class Procedure:
         return _answer(self, &request, 405, b"405 Method Not Allowed",
                        b"Allow: REGISTER, OPTIONS\r\n")
 
-    cdef bint identify(self, const char* uri, uint32_t length, Identity* out) noexcept nogil:
-        cdef Span user, host, parameters
-        cdef uint16_t port = 0
-        cdef uint32_t at, end, written = 0
-        cdef uint8_t byte = 0
-        if length >= AOR_BYTES or uri_parts(uri, length, &user, &host, &port, &parameters) < 0:
-            return 0
-        at = user.start
-        end = user.start + user.length
-        while at < end:
-            if uri[at] == c"%" and end - at > 2 and read_hex(&byte, uri + at + 1, 1) == 0:
-                out.text[written] = <char>byte
-                at += 3
-            else:
-                out.text[written] = uri[at]
-                at += 1
-            written += 1
-        out.user_length = written
-        if user.length:
-            out.text[written] = c"@"
-            written += 1
-        out.host_start = written
-        out.host_length = host.length
-        for at in range(host.length):
-            out.text[written] = lower(uri[host.start + at])
-            written += 1
-        if port:
-            out.text[written] = c":"
-            written += 1
-            written += _write_port(out.text + written, port)
-        out.length = written
-        keyed_hash_128(&self.aor_key, out.text, written, &out.high, &out.low)
-        return 1
-
-
-cdef uint32_t _write_port(char* out, uint16_t port) noexcept nogil:
-    cdef uint32_t length = 1, i
-    cdef uint16_t rest = port // 10
-    while rest:
-        length += 1
-        rest //= 10
-    for i in range(length):
-        out[length - 1 - i] = <char>(c"0" + port % 10)
-        port //= 10
-    return length
-
 
 # ------------------------------------------------------------------------------ any request
 
@@ -291,7 +242,7 @@ cdef int _register(Procedure self, const Request* request) except -1:
     cdef Proof proof
     cdef uint32_t number = NO_AOR
     cdef int known_aor, verdict = VERIFIED
-    if not _is_sip(request.data, message.request_uri):
+    if not is_sip(request.data, message.request_uri):
         return _answer(self, request, 416, b"416 Unsupported URI Scheme", b"")
     known_aor = _read_aor(self, request, &aor)
     if known_aor == 200:
@@ -318,15 +269,6 @@ cdef int _register(Procedure self, const Request* request) except -1:
     return _update(self, request, &aor, number, &proof)
 
 
-cdef bint _is_sip(const char* data, Span uri) noexcept nogil:
-    cdef Span scheme = uri
-    scheme.length = min(uri.length, <uint32_t>4)
-    if equals_folded(data, scheme, b"sip:", 4):
-        return 1
-    scheme.length = min(uri.length, <uint32_t>5)
-    return equals_folded(data, scheme, b"sips:", 5)
-
-
 cdef int _read_aor(Procedure self, const Request* request, Identity* out) noexcept:
     # 200: read, and of a domain that is served; 400, 404.
     cdef Span value = request.message.first[H_TO], uri
@@ -334,9 +276,9 @@ cdef int _read_aor(Procedure self, const Request* request, Identity* out) noexce
     cdef bytes domain
     if skip_address(request.data, value.start, end, &uri) > end or uri.length == 0:
         return 400
-    if not _is_sip(request.data, uri):
+    if not is_sip(request.data, uri):
         return 404
-    if not self.identify(request.data + uri.start, uri.length, out):
+    if not identify(&self.aor_key, request.data + uri.start, uri.length, out):
         return 400
     if not self.domains:
         return 200

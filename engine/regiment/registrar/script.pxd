@@ -21,6 +21,7 @@ cdef struct Scripted:
     const char* headers          # whole header lines
     Py_ssize_t headers_length
 
+
 @cython.final
 cdef class Script:
     cdef Key status_key

@@ -6,13 +6,13 @@ if and only if all binding updates and additions succeed". Where the RFC leaves 
 
 * A Contact without a readable expires takes the Expires header's, and without that the default.
 * Two Contacts of one request that are the same URI: 400, for their order would decide.
-* URI equality is not transitive (a parameter that one lacks is ignored), so two Contacts that differ
-  may both equal one binding: the first has it, the second is new.
+* URI equality is not transitive (a parameter that one lacks is ignored), so two Contacts that
+  differ may both equal one binding: the first has it, the second is new.
 * A request of the same Call-ID whose CSeq is not higher "fails": 500, except when it is the very
   transaction that made the binding, which is a retransmission and changes nothing.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcmp, memset
 
 from regiment.registrar.counts cimport CHANGE_REMOVED

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import msgspec
+
 from regiment.errors import ConfigError
 from regiment.model import ALGORITHMS, MD5
 
@@ -18,7 +20,7 @@ _BOUNDS = re.compile(r"(\d{1,12})(?:-|\.\.)(\d{1,12})")
 
 
 class Pattern:
-    """A text with at most one ``%d`` or ``%06d``, as printf writes it; ``%%`` is a per cent sign."""
+    """A text with at most one ``%d`` or ``%06d``, as printf has it; ``%%`` is a ``%``."""
 
     def __init__(self, text: str) -> None:
         """Raises `ValueError` for another use of ``%``."""
@@ -61,51 +63,57 @@ class Pattern:
         return number if self.write(number) == text else -1
 
 
-class Range:
+class Range(msgspec.Struct, frozen=True):
     """Users by number: ``trunk%06d`` from `first` to `last`, with a password pattern."""
 
-    def __init__(self, name: Pattern, first: int, last: int, password: Pattern) -> None:
-        self._name = name
-        self._first = first
-        self._last = last
-        self._password = password
-
-    def __len__(self) -> int:
-        return self._last - self._first + 1
-
-    def password(self, username: str) -> str | None:
-        """The password of `username`; None: not in this range."""
-        number = self._name.read(username)
-        if not self._first <= number <= self._last:
-            return None
-        return self._password.write(number)
-
-
-class Users:
-    """All who may register. Built by the `add_…` methods before the registrar starts."""
-
-    def __init__(self) -> None:
-        self._passwords: dict[str, str] = {}
-        self._digests: dict[str, dict[str, bytes]] = {}
-        self._ranges: list[Range] = []
-        self._any_password: str | None = None
+    name: str
+    first: int
+    last: int
+    password: str
 
     def __repr__(self) -> str:
-        anybody = ", anybody" if self._any_password is not None else ""
+        return f"Range({self.name!r}, {self.first}, {self.last})"
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+    def password_of(self, username: str) -> str | None:
+        """The password of `username`; None: not in this range."""
+        number = Pattern(self.name).read(username)
+        if not self.first <= number <= self.last:
+            return None
+        return Pattern(self.password).write(number)
+
+
+class Users(msgspec.Struct):
+    """All who may register. Filled by the `add_…` methods before the registrar starts."""
+
+    passwords: dict[str, str] = {}
+    digests: dict[str, dict[str, bytes]] = {}
+    """User -> algorithm -> raw HA1."""
+    ranges: list[Range] = []
+    any_password: str | None = None
+    """Everybody else registers with it."""
+
+    def __repr__(self) -> str:
+        anybody = ", anybody" if self.is_open else ""
         return f"Users({len(self)} named{anybody})"
 
     def __len__(self) -> int:
         """How many have a name of their own here (anybody else not counted)."""
-        return len(self._passwords.keys() | self._digests.keys()) + sum(map(len, self._ranges))
+        return len(self.passwords.keys() | self.digests.keys()) + sum(map(len, self.ranges))
+
+    def __bool__(self) -> bool:
+        return bool(len(self)) or self.is_open
 
     @property
     def is_open(self) -> bool:
         """Any name may register with the one password."""
-        return self._any_password is not None
+        return self.any_password is not None
 
     def add_password(self, username: str, password: str) -> None:
         """One user with a password in the clear."""
-        self._passwords[username] = password
+        self.passwords[username] = password
 
     def add_digest(self, username: str, algorithm: str, ha1: str) -> None:
         """One user of whom only the HA1 for `algorithm` is known, as hex digits.
@@ -119,7 +127,7 @@ class Users:
             )
         if len(ha1) != digits or not re.fullmatch(r"[0-9A-Fa-f]+", ha1):
             raise ConfigError(f"user {username!r}: an HA1 of {algorithm} has {digits} hex digits")
-        self._digests.setdefault(username, {})[algorithm] = bytes.fromhex(ha1)
+        self.digests.setdefault(username, {})[algorithm] = bytes.fromhex(ha1)
 
     def add_range(self, name: str, first: int, last: int, password: str) -> None:
         """Users ``name % first`` … ``name % last``, each with ``password % number``.
@@ -127,44 +135,49 @@ class Users:
         Raises `ConfigError`.
         """
         try:
-            names, passwords = Pattern(name), Pattern(password)
+            names = Pattern(name)
+            Pattern(password)
         except ValueError as error:
             raise ConfigError(f"user range {name!r}: {error}") from None
         if not names.has_number:
             raise ConfigError(f"user range {name!r}: the name needs a %d, as in trunk%06d")
         if first > last:
             raise ConfigError(f"user range {name!r}: {first}-{last} is empty")
-        self._ranges.append(Range(names, first, last, passwords))
+        self.ranges.append(Range(name, first, last, password))
 
     def allow_anybody(self, password: str) -> None:
         """Every name that is not listed may register with `password`."""
-        self._any_password = password
+        self.any_password = password
 
     def password(self, username: str) -> str | None:
         """The password of `username`; None: nobody of that name, or only an HA1 is known."""
-        if username in self._passwords:
-            return self._passwords[username]
-        if username in self._digests:
+        if username in self.passwords:
+            return self.passwords[username]
+        if username in self.digests:
             return None
-        for each in self._ranges:
-            password = each.password(username)
+        for each in self.ranges:
+            password = each.password_of(username)
             if password is not None:
                 return password
-        return self._any_password
+        return self.any_password
 
     def digest(self, username: str, algorithm: str) -> bytes | None:
         """The given HA1 of `username` for `algorithm`, raw; None: compute it from the password."""
-        return self._digests.get(username, {}).get(algorithm)
+        return self.digests.get(username, {}).get(algorithm)
 
 
 def read_user(users: Users, text: str) -> None:
-    """``name:password`` or ``name:algorithm:ha1`` into `users`. Raises `ConfigError`.
+    """``name:password`` or ``name:algorithm:ha1`` into `users`; the name ``*`` is anybody.
 
-    A password may hold colons: only ``algorithm:`` with the right number of hex digits is an HA1.
+    A password may hold colons: only ``algorithm:`` and nothing but hex digits is an HA1. Raises
+    `ConfigError`.
     """
     username, colon, secret = text.partition(":")
     if not colon or not username:
         raise ConfigError("a user is written name:password or name:algorithm:ha1")
+    if username == "*":
+        users.allow_anybody(secret)
+        return
     algorithm, second, ha1 = secret.partition(":")
     if second and algorithm in _HEX_DIGITS and re.fullmatch(r"[0-9A-Fa-f]+", ha1):
         users.add_digest(username, algorithm, ha1)
@@ -183,7 +196,7 @@ def read_range(users: Users, text: str) -> None:
 
 
 def read_users(users: Users, lines: Iterable[str], file: str) -> None:
-    """A file of `read_user` and `read_range` lines; empty lines and ``#`` or ``;`` lines are skipped.
+    """A file of `read_user` and `read_range` lines; empty ones, ``#`` and ``;`` are skipped.
 
     Raises `ConfigError` with the file and line, without the line's text.
     """

@@ -1,0 +1,1 @@
+"""The canonical form of an address-of-record; it has no Python face (see the ``.pxd``)."""
