@@ -14,13 +14,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from regiment.config import forecast, pjsip, uri
+from regiment.config import forecast, pjsip, tables, uri
+from regiment.config.registration import KEPT
 from regiment.errors import ConfigError
 from regiment.model import Finding, Policy, Registration
 
 SHOWN_TARGETS = 20
 SHOWN_REGISTRATIONS = 10
 SHOWN_FINDINGS = 200
+PIPE_COLUMNS = 160
+"""Where no terminal says how wide it is."""
 
 _SHARED_OPTIONS = (
     "expiration",
@@ -94,7 +97,10 @@ def options_of(registration: Registration, policy: Policy) -> dict[str, Any]:
     options["outbound_proxy"] = [uri.redact(route) for route in policy.outbound_proxy]
     for name in _OUR_OPTIONS:
         options["@" + name] = getattr(policy, name)
-    options.update(policy.options)
+    written = dict(policy.options)
+    for name in KEPT:
+        option = tables.REGISTRATION[name]
+        options[name] = option.read(written[name]) if name in written else option.default
     return options
 
 
@@ -156,6 +162,8 @@ def _utf8(text: str) -> str:
 
 def _print_text(configuration: pjsip.Configuration, workers: int) -> None:
     console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = max(console.width, PIPE_COLUMNS)
     count = 0
     first: list[tuple[Registration, Policy]] = []
     for registration in configuration.registrations():

@@ -179,8 +179,8 @@ def _silence(policies: Sequence[Policy], counts: Sequence[int]) -> list[Finding]
             ended[after_s] = ended.get(after_s, 0) + count
     return [
         Finding(
-            f"{count} registrations are given up for good after {duration(after_s)} of silence "
-            "from their registrar: max_retries=4294967295 keeps them trying, and so will "
+            f"silence of a registrar for {duration(after_s)} ends {count} registrations for good: "
+            "max_retries=4294967295 keeps them trying, and so will "
             "@probe_interval once it is acted on"
         )
         for after_s, count in sorted(ended.items())

@@ -22,7 +22,7 @@ MAX_MISSING_AUTHS = 100
 """So many missing auth objects are named one by one."""
 
 _OWN = ("client_uri", "contact_user", "outbound_auth", "endpoint", "@contact")
-_KEPT = (
+KEPT = (
     "@connection",
     "@outbound_flows",
     "@outbound",
@@ -30,6 +30,7 @@ _KEPT = (
     "@cert_file",
     "@priv_key_file",
 )
+"""Options that go into `Policy.options`, because no floor acts on them yet."""
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -267,7 +268,7 @@ class Registrations:
             group=self._group(section, take("@group")),
             options=tuple(
                 (name, str(value))
-                for name in _KEPT
+                for name in KEPT
                 if (value := {**values, **shared}.get(name, tables.REGISTRATION[name].default))
                 != tables.REGISTRATION[name].default
             ),

@@ -38,7 +38,7 @@ _USER_PART = re.compile(rf"{_USER}(?::{_PASSWORD})?")
 # The three kinds of value begin differently: no text can be read in two ways.
 _GENERIC = rf"{_WORD}(?:=(?:{_WORD}|\[[0-9A-Fa-f:.]+\]|{_QUOTED}))?"
 _PARAMETERS = re.compile(rf"{_GENERIC}(?:[ \t]*;[ \t]*{_GENERIC})*")
-_URI_PASSWORD = re.compile(r"(sips?:[^:@<>\s]*):[^@\s]*@", re.IGNORECASE)
+_SCHEME = re.compile(r"[^:@]*?sips?:", re.IGNORECASE)
 
 
 class Uri(NamedTuple):
@@ -67,8 +67,12 @@ class Uri(NamedTuple):
 
 
 def redact(text: str) -> str:
-    """Return `text` with the password of every SIP URI in it replaced by ``***``."""
-    return _URI_PASSWORD.sub(r"\1:***@", text)
+    """Return a URI, sound or not, with whatever may be a password replaced by ``***``."""
+    head, at, tail = text.rpartition("@")
+    scheme = _SCHEME.match(head)
+    start = scheme.end() if scheme else 0
+    user, colon, _ = head[start:].partition(":")
+    return f"{head[:start]}{user}:***@{tail}" if at and colon else text
 
 
 def is_plain(text: str) -> bool:
