@@ -27,7 +27,7 @@ class BuildExt(build_ext):
             "language_level": 3,
             "embedsignature": False,
             "binding": False,
-            "freethreading_compatible": False,
+            "autotestdict": False,
         }
         if os.environ.get("REGIMENT_LINETRACE") == "1":
             directives["linetrace"] = True

@@ -1,8 +1,8 @@
 """The words that every floor shares: frozen msgspec records, with Asterisk's option names.
 
-A registration as the user wrote it is split in two, because a file with 300,000 trunks has a handful
-of distinct settings and 300,000 names: `Policy` holds what many registrations share, `Registration`
-what is its own. Both travel as msgpack arrays (``array_like``) between the loader, the coordinator
+A registration as the user wrote it is split in two, because a file with 300,000 trunks has a
+handful of distinct settings and 300,000 names: `Policy` holds what many registrations share,
+`Registration` what is its own. Both travel as msgpack arrays (``array_like``) between the loader, the coordinator
 and the workers.
 """
 
@@ -92,7 +92,7 @@ class Policy(msgspec.Struct, frozen=True, array_like=True):
     failover: str = "fast"
     group: str = ""
     options: tuple[tuple[str, str], ...] = ()
-    """(name, value) of further `@` options that differ from their defaults; no secret among them."""
+    """(name, value) of further `@` options that are not at their default; no secret among them."""
 
 
 class Registration(msgspec.Struct, frozen=True, array_like=True):
@@ -108,7 +108,7 @@ class Registration(msgspec.Struct, frozen=True, array_like=True):
     auths: tuple[Auth, ...] = ()
     endpoint: str = ""
     auth_names: tuple[str, ...] = ()
-    """`outbound_auth` as written (some may not exist); only filled where it differs from `auths`."""
+    """`outbound_auth` as written (some may not exist); filled where it differs from `auths`."""
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -1,6 +1,9 @@
 """The life of an attempt: started, sent, answered or not, judged, planned anew."""
 
+from typing_extensions import disjoint_base
+
 from regiment.uac.registration import Population
 
+@disjoint_base
 class Attempts(Population):
     """Records, timers and queues, and what moves a registration from one state to the next."""

@@ -1,4 +1,4 @@
-"""The scoreboard cells that this core writes, looked up once, so that counting costs an addition."""
+"""The scoreboard cells that this core writes, looked up once: counting costs an addition."""
 
 from regiment.metrics.catalogue import CODE_CLASSES, METHODS, RESPONSE_METHODS
 from regiment.model import KINDS, OUTCOMES, STATES

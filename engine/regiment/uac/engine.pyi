@@ -6,11 +6,14 @@ opens no socket and draws no randomness but from the seed and the key it is give
 
 from collections.abc import Sequence
 
+from typing_extensions import disjoint_base
+
 from regiment.datagram import Batch
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.model import Event, Policy, Registration, Status, Transport
 from regiment.uac.destination import TargetInfo
 
+@disjoint_base
 class Engine:
     """The registrations of one worker."""
 

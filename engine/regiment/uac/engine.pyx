@@ -78,12 +78,10 @@ cdef class Engine(Attempts):
         return len(self.transports) - 1
 
     def add_policy(self, policy):
-        cdef int socket
-        for socket, (transport, _, _) in enumerate(self.transports):
-            if not policy.transport or transport.name == policy.transport:
-                break
-        else:
+        names = [transport.name for transport, _, _ in self.transports]
+        if policy.transport not in names and (policy.transport or not names):
             raise LocalError(f"no transport {policy.transport or 'udp'!r} for {policy.server_uri}")
+        socket = names.index(policy.transport) if policy.transport else 0
         transport, host, port = self.transports[socket]
         target = self._target_for(policy, socket)
         self.policies.append(PolicyState(

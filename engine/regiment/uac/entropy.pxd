@@ -22,7 +22,6 @@ cdef inline void sip_round(uint64_t* v) noexcept nogil:
 
 cdef inline uint64_t secret_word(Entropy* entropy) noexcept nogil:
     cdef uint64_t v[4]
-    cdef int at
     v[0] = entropy.key0 ^ <uint64_t>0x736f6d6570736575
     v[1] = entropy.key1 ^ <uint64_t>0x646f72616e646f6d
     v[2] = entropy.key0 ^ <uint64_t>0x6c7967656e657261
@@ -37,6 +36,8 @@ cdef inline uint64_t secret_word(Entropy* entropy) noexcept nogil:
     sip_round(v)
     v[0] ^= <uint64_t>8 << 56
     v[2] ^= 0xff
-    for at in range(4):
-        sip_round(v)
+    sip_round(v)
+    sip_round(v)
+    sip_round(v)
+    sip_round(v)
     return v[0] ^ v[1] ^ v[2] ^ v[3]

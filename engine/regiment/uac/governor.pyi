@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Queue:
     """Registrations that are due and wait: refreshes by earliest expiry, then by arrival."""
 

@@ -1,5 +1,8 @@
 """Requests that reach our sockets: a registration client answers, and keeps no state for it."""
 
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Inbound:
     """Answers to requests; one object a worker."""
 

@@ -10,7 +10,6 @@ most `ANSWERS_PER_S` answers a second.
 from hashlib import blake2b
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdio cimport snprintf
 from libc.string cimport memcpy
 
 from regiment.datagram cimport format_peer

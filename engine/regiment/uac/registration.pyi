@@ -1,10 +1,14 @@
 """The records of a worker's registrations, and the life-cycle of one."""
 
+from typing_extensions import disjoint_base
+
 EVENTS: tuple[str, ...]
 
+@disjoint_base
 class PolicyState:
     """A policy made ready to be used by many registrations."""
 
+@disjoint_base
 class Population:
     """All records of one engine, found by slot or by name."""
 

@@ -1,5 +1,8 @@
 """A target: scheme, host, port and transport of a next hop, shared by many registrations."""
 
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Target:
     """One next hop. `label` is host[:port] of the server_uri, for metrics and people."""
 
