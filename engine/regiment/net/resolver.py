@@ -38,6 +38,8 @@ async def resolve(host: str, port: int = 0, family_wanted: int = 0) -> list[byte
             raise LocalError(_wrong_family(host, f"is an IPv{family} address", family_wanted))
         return [_literal(host, port)]
     try:
+        if not host or not host.isprintable():
+            raise ValueError
         return await _look_up(host, port, family_wanted)
     except socket.gaierror as error:
         if error.errno not in _NAMES_NOTHING:
