@@ -45,6 +45,7 @@ cdef class Attempts(Population):
                            int64_t now_ns) except -1
     cdef bint answer(self, uint32_t slot, Record* record, Target target, const char* data,
                      const Message* message, int64_t now_ns) except -1
+    cdef bint is_refused_nonce(self, const Record* record, const Message* message) noexcept nogil
     cdef int count_refusal(self, Target target, int64_t now_ns) except -1
     cdef bint raise_expires(self, uint32_t slot, Record* record, Target target,
                             const Message* message) except -1

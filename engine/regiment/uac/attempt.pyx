@@ -127,7 +127,7 @@ cdef class Attempts(Population):
             self.set_state(record, target, R_START)
         address = target.pick(0, now_ns)
         record.address = <unsigned char>max(address, 0)
-        record.rounds = 0
+        record.rounds = record.raises = 0
         record.started_ns = 0
         if record.nonce != NULL and not (
                 policy.rules.nonce_reuse and target.reuse_allowed(now_ns)):
@@ -231,8 +231,7 @@ cdef class Attempts(Population):
         elif code == 408 or code == 503:
             if self.next_address(slot, record, target, now_ns):
                 return 0
-        elif 400 <= code < 500 and message.retry_after <= 0 and record.flags & CACHED and (
-                not record.flags & REPEATED):
+        if self.is_refused_nonce(record, message):
             record.flags |= REPEATED
             self.count_refusal(target, now_ns)
             nonces_free(&record.nonce)
@@ -256,6 +255,13 @@ cdef class Attempts(Population):
         self.request(slot, record, target, False)
         return True
 
+    cdef bint is_refused_nonce(self, const Record* record, const Message* message) noexcept nogil:
+        """A 4xx that may be due to a cached nonce: worth one more request without it."""
+        cdef int code = message.status
+        if code == 401 or code == 407 or code == 423 or code == 494 or not 400 <= code < 500:
+            return False
+        return message.retry_after <= 0 and record.flags & CACHED and not record.flags & REPEATED
+
     cdef int count_refusal(self, Target target, int64_t now_ns) except -1:
         self.cells.reuse_refused[0] += 1
         if target.reuse_refused(now_ns):
@@ -266,7 +272,7 @@ cdef class Attempts(Population):
                             const Message* message) except -1:
         """423 (RFC 3261 10.2.8): ask for Min-Expires at once, without credentials."""
         cdef int64_t wanted = message.min_expires
-        if record.kind == K_UNREGISTER or record.rounds >= ROUNDS_MAX:
+        if record.kind == K_UNREGISTER or record.raises >= ROUNDS_MAX:
             return False
         if wanted < 0:
             if record.flags & FALLBACK_423:
@@ -276,7 +282,7 @@ cdef class Attempts(Population):
         if wanted <= record.requested_s:
             return False
         record.requested_s = <uint32_t>wanted
-        record.rounds += 1
+        record.raises += 1
         nonces_free(&record.nonce)
         self.request(slot, record, target, True)
         return True

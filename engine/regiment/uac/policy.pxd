@@ -65,7 +65,7 @@ cdef struct Verdict:
 
 cdef enum:
     RETRY_AFTER_CAP_S = 3600
-    ROUNDS_MAX = 4            # challenges answered, and resends after 423, in one attempt
+    ROUNDS_MAX = 4            # challenges answered in one attempt; so many resends after 423 too
     MIN_EXPIRES_FALLBACK_S = 3601
 
 cdef bint is_temporary(const Rules* rules, int code) noexcept nogil

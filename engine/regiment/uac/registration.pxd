@@ -48,7 +48,7 @@ cdef struct Record:
     uint32_t send_next
     uint16_t client_uri_length, user_length, contact_length, name_length
     uint16_t code, flags
-    uint8_t state, transaction, kind, failure_class, credentials, rounds, address, tried
+    uint8_t state, transaction, kind, failure_class, credentials, rounds, raises, address
 
 cdef class PolicyState:
     # a model.Policy made ready: its rules, its template, its target
