@@ -75,7 +75,7 @@ class Auths:
             raise Refused("the name is not UTF-8: save the file as UTF-8")
         values = evaluate(section.variables(), tables.AUTH, unknown)
         if not values.get("username"):
-            raise Refused("username is missing")
+            raise Refused("username is missing", option="username")
         auth_type = values.get("auth_type", "userpass")
         if auth_type == "google_oauth":
             self._check_oauth(section, values)

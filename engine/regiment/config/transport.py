@@ -92,7 +92,7 @@ def _bind(values: dict[str, Any], protocol: str) -> tuple[str, int]:
     if not value:
         if protocol == "flow":
             return "", 0
-        raise Refused("bind is missing: write bind=address[:port]")
+        raise Refused("bind is missing: write bind=address[:port]", option="bind")
     try:
         host, port = uri.address(value)
     except ValueError as error:

@@ -191,7 +191,9 @@ def address(text: str) -> tuple[str, int]:
     host, port = text, ""
     colon = False
     if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
+        host, closed, rest = text[1:].partition("]")
+        if not closed:
+            raise ValueError(f"'{text}' has '[' without ']'")
         colon = rest.startswith(":")
         port = rest[1:] if colon else rest
     elif text.count(":") == 1:
