@@ -12,17 +12,11 @@ values that differ are an error.
 
 from typing import NamedTuple
 
+from regiment.sip.names import HEADERS as HEADERS
+from regiment.sip.names import METHODS as METHODS
+
 ERRORS: tuple[str, ...]
 """The verdicts in the order of ``ScanError``; ``ok`` is the first."""
-
-METHODS: tuple[str, ...]
-"""Known methods in the order of ``Method``; the first is empty: any other."""
-
-HEADERS: tuple[str, ...]
-"""Known headers in lower case, in the order of ``HeaderId``; the first is empty: any other."""
-
-COMPACT: dict[str, str]
-"""Compact form -> header (RFC 3261 section 7.3.3)."""
 
 class Scan(NamedTuple):
     """What ``scan`` found. Spans are (offset, length) into the message; (0, 0): absent or empty."""
