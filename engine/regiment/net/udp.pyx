@@ -102,6 +102,9 @@ cdef uint64_t send_controls[SEND_HEADERS][SEND_CONTROL]
 
 cdef class Socket:
 
+    def __cinit__(self):
+        self.fd = self.handle = -1
+
     def __init__(self, str host not None, int port, *, object receive_buffer_bytes=0,
                  object send_buffer_bytes=0, int tos=0, bint reuse_port=False,
                  bint segment=True):
@@ -131,9 +134,6 @@ cdef class Socket:
         self.send_buffer_bytes = binding.granted_bytes(opened, sockets_of_python.SO_SNDBUF)
         self.segment = segment and _kernel_segments(opened)
         self.segment_limit = RUN_BYTES
-
-    def __cinit__(self, *args, **kwargs):
-        self.fd = self.handle = -1
 
     def receive(self, Batch inbox not None, uint16_t index, int64_t offset_ns, uint32_t limit):
         if self.handle < 0:

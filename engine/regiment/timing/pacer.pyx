@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 cdef class Pacer:
 
-    def __cinit__(self, seed):
+    def __init__(self, seed):
         # Mixed, so that neighbouring seeds (one a worker) begin far apart.
         self.state = mix_random(<uint64_t>(seed & 0xffffffffffffffff))
 

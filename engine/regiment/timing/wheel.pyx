@@ -109,7 +109,7 @@ cdef void _reach(Wheel wheel, uint64_t tick, uint32_t place) noexcept nogil:
 
 cdef class Wheel:
 
-    def __cinit__(self, uint32_t capacity=0):
+    def __cinit__(self):
         cdef uint32_t i
         self.heads = <uint32_t*>malloc(LISTS * sizeof(uint32_t))
         self.tails = <uint32_t*>malloc(LISTS * sizeof(uint32_t))
@@ -118,6 +118,8 @@ cdef class Wheel:
             raise MemoryError
         for i in range(<uint32_t>LISTS):
             self.heads[i] = self.tails[i] = END | i
+
+    def __init__(self, uint32_t capacity=0):
         self.resize(capacity)
 
     def __dealloc__(self):
