@@ -27,13 +27,14 @@ def shown(document: Document) -> dict[str, list[tuple[str, str]]]:
 
 
 def places(document: Document) -> list[tuple[str, str, int]]:
-    return [
-        (v.name, Path(v.file).name, v.line) for s in document.sections for v in s.variables()
-    ]
+    return [(v.name, Path(v.file).name, v.line) for s in document.sections for v in s.variables()]
 
 
 GOOD = {
-    "blanks around name and value are stripped": ("[s]\n  a \t=  b c \t\r\n", {"s": [("a", "b c")]}),
+    "blanks around name and value are stripped": (
+        "[s]\n  a \t=  b c \t\r\n",
+        {"s": [("a", "b c")]},
+    ),
     "the arrow means the same as the equals sign": ("[s]\na => b", {"s": [("a", "b")]}),
     "only an arrow without a blank is one": ("[s]\na= > b", {"s": [("a", "> b")]}),
     "the first equals sign splits": ("[s]\na=b=c", {"s": [("a", "b=c")]}),
@@ -314,9 +315,7 @@ def test_a_circle_of_includes_names_its_files(tmp_path: Path) -> None:
 
 
 def test_one_file_may_be_included_twice(tmp_path: Path) -> None:
-    document = parsed(
-        tmp_path, "[s]\n#include b.conf\n[t]\n#include b.conf\n", b_conf="a=1\n"
-    )
+    document = parsed(tmp_path, "[s]\n#include b.conf\n[t]\n#include b.conf\n", b_conf="a=1\n")
     assert shown(document) == {"s": [("a", "1")], "t": [("a", "1")]}
 
 

@@ -15,9 +15,7 @@ from .files import MINIMAL, UDP, loaded, policy_of, refusal_of, warnings_of
 def test_defaults_are_asterisks(tmp_path: Path) -> None:
     configuration, (registration,) = loaded(tmp_path, UDP + MINIMAL)
     assert configuration.policies == [
-        Policy(
-            server_uri="sip:reg.example.com", transport="udp", user_agent=f"regiment/{VERSION}"
-        )
+        Policy(server_uri="sip:reg.example.com", transport="udp", user_agent=f"regiment/{VERSION}")
     ]
     assert registration.name == "r"
     assert registration.client_uri == "sip:u@example.com"
@@ -236,9 +234,7 @@ def test_a_missing_auth_is_a_warning_and_the_registration_loads(tmp_path: Path) 
 
 
 def test_missing_auths_beyond_a_hundred_are_counted(tmp_path: Path) -> None:
-    some = "".join(
-        MINIMAL.replace("[r]", f"[r{n}]") + f"outbound_auth=x{n}\n" for n in range(103)
-    )
+    some = "".join(MINIMAL.replace("[r]", f"[r{n}]") + f"outbound_auth=x{n}\n" for n in range(103))
     messages = warnings_of(tmp_path, UDP + some)
     assert len(messages) == 101
     assert messages[-1] == "3 more outbound_auth names have no auth object"

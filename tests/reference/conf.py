@@ -131,7 +131,9 @@ class Reader:
                 templates = True
                 if value == "restrict" and not section.template:
                     return False
-            elif not any(re.search(key, v[0]) and re.search(value, v[1]) for v in section.variables):
+            elif not any(
+                re.search(key, v[0]) and re.search(value, v[1]) for v in section.variables
+            ):
                 return False
         return templates or not section.template
 
