@@ -1,0 +1,132 @@
+"""A real worker process with a core that does what a script says; see `test_coordinator`.
+
+``REGIMENT_TEST_SCRIPT`` names a directory. In it `N.json` is the script of worker N, and a line is
+added to `N.lives` for each of its lives.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from regiment.errors import LocalError
+from regiment.metrics.scoreboard import Scoreboard
+from regiment.model import Event, Policy, Registration, Status, Transport
+from regiment.uac.destination import TargetInfo
+from regiment.worker import process
+from regiment.worker.alarm import die_with_parent
+
+FOLDER = Path(os.environ["REGIMENT_TEST_SCRIPT"])
+
+
+class Core:
+    """Holds names, and registers nothing anywhere."""
+
+    def __init__(
+        self, board: Scoreboard, *, seed: int, instance_key: bytes, cseq_base: int
+    ) -> None:
+        self._board = board
+        self._key = instance_key.hex()
+        self._cseq_base = cseq_base
+        self._names: list[str] = []
+        self._rates: list[float] = []
+        self._stopping = False
+        self._events: list[Event] = []
+        self._script: dict[str, Any] = {}
+
+    def add_transport(self, transport: Transport, host: str, port: int) -> int:
+        return 0
+
+    def add_policy(self, policy: Policy) -> int:
+        return 0
+
+    def load(self, registrations: Sequence[Registration]) -> None:
+        self._names += [one.name for one in registrations]
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def obey(self, script: dict[str, Any]) -> None:
+        self._script = script
+
+    def targets(self) -> list[TargetInfo]:
+        if "fault" in self._script:
+            raise LocalError(self._script["fault"])
+        if self._script.get("dies"):
+            os._exit(3)
+        return [TargetInfo(0, "registrar.test", "127.0.0.1", 9, "udp", len(self), 100.0)]
+
+    def set_row(self, target: int, row: int) -> None: ...
+
+    def set_rate(self, target: int, rate: float) -> None:
+        self._rates.append(rate)
+
+    def begin(self, now_ns: int) -> None:
+        self._board.set("regiment_cseq_high", (), self._cseq_base)
+        self._board.set("regiment_registrations", ("registered",), len(self), row=1)
+        self._events += [Event(name, "registering", "rejected", 403) for name in self._names[:3]]
+
+    def survey(self, now_ns: int) -> None: ...
+    def receive(self, inbox: Any, now_ns: int) -> None: ...
+    def expire(self, now_ns: int) -> None: ...
+    def launch(self, now_ns: int) -> None: ...
+
+    def send(self, outbox: Any, now_ns: int) -> bool:
+        return False
+
+    def deadline_ns(self) -> int:
+        return -1
+
+    def events(self) -> list[Event]:
+        told, self._events = self._events, []
+        return told
+
+    def lookups(self) -> list[int]:
+        return []
+
+    def unregister_all(self, now_ns: int, rate: float) -> None:
+        (FOLDER / "stop_rates").open("a").write(f"{rate}\n")
+
+    def remaining(self) -> int:
+        return len(self) if self._script.get("never_settles") else 0
+
+    def status(self, name: str, now_ns: int) -> Status | None:
+        if name not in self._names:
+            return None
+        return Status(
+            name, "", "", "registered", 200, "", "", self._key, self._cseq_base, 0, 60, 50.0,
+            self._rates[0], "r",
+        )  # fmt: skip
+
+
+class ScriptedWorker(process.Worker):
+    """Looks its script up once it knows its number."""
+
+    def __init__(self, setup: Any, *rest: Any) -> None:
+        super().__init__(setup, *rest)
+        with (FOLDER / f"{setup.index}.lives").open("a") as lives:
+            lives.write(f"{os.getpid()}\n")
+        script = FOLDER / f"{setup.index}.json"
+        if script.exists():
+            self._engine.obey(json.loads(script.read_text()))
+        self._warnings["a warning that every worker has"] = None
+
+
+def main() -> None:
+    die_with_parent()
+    process.Worker = ScriptedWorker  # type: ignore[misc]
+    control_fd, board_fd = map(int, sys.argv[1:3])
+    board = Scoreboard(mmap.mmap(board_fd, Scoreboard.size_bytes()))
+    uvloop.run(process.live(socket.socket(fileno=control_fd), board, Core))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Rates and rows from what the workers loaded."""
+
+from __future__ import annotations
+
+import pytest
+
+from regiment.coordinator.shares import share_out
+from regiment.metrics.catalogue import REGISTRAR_ROWS
+from regiment.uac.destination import TargetInfo
+from regiment.worker.control import Loaded
+
+
+def target(label: str, registrations: int, max_rate: float = 100.0, host: str = "") -> TargetInfo:
+    return TargetInfo(0, label, host or label, 5060, "udp", registrations, max_rate)
+
+
+def loaded(*targets: TargetInfo) -> Loaded:
+    return Loaded(sum(one.registrations for one in targets), targets, (), ())
+
+
+def test_a_rate_is_shared_by_the_registrations_that_workers_hold():
+    one, two = loaded(target("r", 30)), loaded(target("r", 10))
+    shares = share_out({0: one, 1: two}, 40)
+    assert shares.begin(one.targets).rates == (75.0,)
+    assert shares.begin(two.targets).rates == (25.0,)
+
+
+def test_the_shares_of_a_target_add_up_to_its_rate():
+    answers = {index: loaded(target("r", count)) for index, count in enumerate((7, 11, 13))}
+    shares = share_out(answers, 31)
+    rates = [shares.begin(answer.targets).rates[0] for answer in answers.values()]
+    assert sum(rates) == pytest.approx(100.0)
+
+
+def test_each_target_has_a_rate_of_its_own():
+    one = loaded(target("a", 10, 50.0), target("b", 10, 0.0), target("c", 10, 8.0))
+    assert share_out({0: one}, 30).begin(one.targets).rates == (50.0, 0.0, 8.0)
+
+
+def test_the_lowest_rate_that_is_named_for_a_target_holds():
+    one, two = loaded(target("r", 10, 100.0)), loaded(target("r", 10, 40.0))
+    three = loaded(target("r", 20, 0.0))
+    shares = share_out({0: one, 1: two, 2: three}, 40)
+    assert shares.begin(three.targets).rates == (20.0,)
+    assert shares.begin(one.targets).rates == (10.0,)
+
+
+def test_one_registrar_behind_two_hops_is_two_targets_in_one_row():
+    one = loaded(target("r", 10, 50.0, "hop1"), target("r", 5, 20.0, "hop2"))
+    shares = share_out({0: one}, 15)
+    begin = shares.begin(one.targets)
+    assert begin.rows == (1, 1)
+    assert begin.rates == (50.0, 20.0)
+    assert shares.desired == {1: 15}
+
+
+def test_a_host_gets_its_fraction_of_every_rate():
+    one = loaded(target("r", 10))
+    assert share_out({0: one}, 10, host_fraction=0.25).begin(one.targets).rates == (25.0,)
+
+
+def test_no_share_is_so_small_that_it_means_no_limit():
+    one, two = loaded(target("r", 1, 0.0001)), loaded(target("r", 10**6, 0.0001))
+    shares = share_out({0: one, 1: two}, 10**6 + 1)
+    assert all(shares.begin(answer.targets).rates[0] > 0 for answer in (one, two))
+
+
+def test_workers_that_are_down_keep_their_part_of_the_rate():
+    # Two of three workers came up, and hold two thirds of the registrations.
+    one, two = loaded(target("r", 10)), loaded(target("r", 10))
+    shares = share_out({0: one, 2: two}, 30)
+    assert shares.begin(one.targets).rates == (pytest.approx(100 / 3),)
+    late = loaded(target("r", 10))
+    assert shares.begin(late.targets).rates == (pytest.approx(100 / 3),)
+
+
+def test_a_target_that_only_a_late_worker_has_gets_its_own_rate():
+    one = loaded(target("r", 10))
+    late = loaded(target("new", 5, 30.0))
+    assert share_out({0: one}, 15).begin(late.targets).rates == (30.0,)
+    assert share_out({0: one}, 15).begin(late.targets).rows == (0,)
+
+
+def test_the_largest_registrars_have_rows_and_the_rest_is_other():
+    targets = [target(f"r{number:03d}", 1000 - number) for number in range(60)]
+    one = loaded(*targets)
+    shares = share_out({0: one}, one.registrations)
+    assert len(shares.registrars) == REGISTRAR_ROWS - 1
+    assert shares.registrars[0] == "r000"
+    rows = shares.begin(one.targets).rows
+    assert rows[:50] == tuple(range(1, 51))
+    assert set(rows[50:]) == {0}
+    assert sum(shares.desired.values()) == one.registrations
+    assert shares.desired[0] == sum(one.registrations for one in targets[50:])
+
+
+def test_rows_add_up_over_workers():
+    one = loaded(target("small", 6), target("big", 5))
+    two = loaded(target("big", 5))
+    shares = share_out({0: one, 1: two}, 16)
+    assert shares.registrars == ("big", "small")
+    assert shares.desired == {1: 10, 2: 6}
+    assert shares.largest == 10
