@@ -158,6 +158,52 @@ def test_slot_of_an_inbox_bounds_each_datagram_and_the_arena_of_an_outbox_their_
     assert inbox[0][0] == inbox[1][0] == b"0123456789"
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from([PEER, OTHER]), st.integers(0, 1)),
+        max_size=60,
+    )
+)
+def test_group_brings_like_datagrams_together_and_keeps_their_order(
+    kinds: list[tuple[int, bytes, int]],
+) -> None:
+    entries = [
+        (b"x" * length, peer, number, time_ns)
+        for time_ns, (length, peer, number) in enumerate(kinds)
+    ]
+    for batch in (Batch.outbox(100), Batch.inbox(100)):
+        for entry in entries:
+            batch.append(*entry)
+        batch.group()
+        first = {kind: at for at, kind in reversed(list(enumerate(kinds)))}
+        expected = sorted(entries, key=lambda entry: first[(len(entry[0]), entry[1], entry[2])])
+        assert [batch[number] for number in range(len(batch))] == expected
+
+
+def test_group_works_on_1024_datagrams_at_a_time() -> None:
+    batch = Batch.outbox(2500, 10_000)
+    for number in range(2500):
+        batch.append(b"x" * (number % 3), PEER, 0, number)
+    batch.group()
+    for start in (0, 1024, 2048):
+        window = range(start, min(start + 1024, 2500))
+        first = window[0] % 3
+        expected = sorted(window, key=lambda number: (number - first) % 3)
+        assert [batch[place][3] for place in window] == expected
+
+
+def test_group_tells_many_peers_apart() -> None:
+    # Peers that differ only where the buckets do not look, and more of them than buckets.
+    peers = [peer_from_address(f"2001:db8::{n:x}", 5060) for n in range(500)]
+    batch = Batch.outbox(1000)
+    for number in range(1000):
+        batch.append(b"x", peers[number % 500], 0, number)
+    batch.group()
+    assert [batch[place][3] for place in range(1000)] == [
+        number for peer in range(500) for number in (peer, peer + 500)
+    ]
+
+
 def test_batch_without_a_size_is_refused_and_a_bare_one_has_no_room() -> None:
     for make in (lambda: Batch.inbox(0), lambda: Batch.inbox(1, 0), lambda: Batch.outbox(1, 0)):
         with pytest.raises(LocalError, match="at least 1"):

@@ -36,6 +36,9 @@ cdef class Batch:
     # the datagram laid at the last reserve() is `length` bytes long and goes to `peer`
     cdef void commit(self, uint32_t length, const Peer* peer, uint16_t socket) noexcept nogil
     cpdef void clear(self) noexcept nogil
+    # brings datagrams of one socket, peer and length together, for the network to send as runs;
+    # such keep their order, and groups that of their first datagrams
+    cpdef void group(self) noexcept nogil
 
 cdef bint same_peer(const Peer* a, const Peer* b) noexcept nogil
 # "192.0.2.1" or "2001:db8::1" (no brackets) into out (>= 48 bytes); returns its length; and *port

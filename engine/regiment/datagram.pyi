@@ -42,6 +42,13 @@ class Batch:
     def clear(self) -> None:
         """Forgets all datagrams and what was sent of them. O(1)."""
 
+    def group(self) -> None:
+        """Brings datagrams of one socket, peer and length together, so that they leave as runs.
+
+        Among such the order is kept, and their groups stand in the order of their first datagrams.
+        It works on 1,024 datagrams at a time and is linear in practice: some 20 ns a datagram.
+        """
+
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> tuple[bytes, bytes, int, int]:
         """A copy of one datagram: its data, peer, socket index and ``time_ns``."""

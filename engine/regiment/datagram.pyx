@@ -33,6 +33,21 @@ cdef enum:
 DEFAULT_SLOT_BYTES = 65536 + 192
 DEFAULT_ARENA_BYTES = 2 * 1024 * 1024
 
+# Where `group` works: so many datagrams at a time.
+cdef enum:
+    WINDOW = 1024
+    BUCKETS = 256
+
+cdef struct Group:
+    uint16_t first       # the datagram that opened it
+    uint16_t following   # the next group of its bucket; WINDOW: none
+    uint16_t size
+    uint16_t place       # where its next datagram goes
+
+cdef Group groups[WINDOW]
+cdef uint16_t group_of[WINDOW]
+cdef Datagram grouped[WINDOW]
+
 
 cdef class Batch:
 
@@ -85,6 +100,12 @@ cdef class Batch:
         self.cursor = 0
         self.used_bytes = 0
 
+    cpdef void group(self) noexcept nogil:
+        cdef uint32_t start = 0
+        while start < self.count:
+            _group(&self.items[start], min(<uint32_t>WINDOW, self.count - start))
+            start += WINDOW
+
     def append(self, bytes data not None, bytes peer not None, uint16_t socket=0,
                int64_t time_ns=0):
         cdef Peer address
@@ -131,6 +152,54 @@ cdef int _allocate(Batch batch, uint32_t capacity, size_t arena_bytes) except -1
     batch.arena = <char*>memory
     batch.arena_bytes = arena_bytes
     return 0
+
+
+cdef inline bint _same_group(const Datagram* a, const Datagram* b) noexcept nogil:
+    return a.length == b.length and a.socket == b.socket and same_peer(&a.peer, &b.peer)
+
+
+cdef inline uint32_t _bucket(const Datagram* item) noexcept nogil:
+    # Port and the end of an IPv4 address; IPv6 peers may share a bucket. Lengths differ most.
+    cdef uint32_t mixed = item.length * 31 + item.socket
+    cdef int i
+    for i in range(2, 8):
+        mixed = mixed * 31 + item.peer.bytes[i]
+    return mixed & (BUCKETS - 1)
+
+
+cdef void _group(Datagram* items, uint32_t count) noexcept nogil:
+    cdef uint16_t buckets[BUCKETS]
+    cdef uint32_t found = 0, changes = 0, current = WINDOW, bucket, i, place = 0
+    if count < 3:
+        return
+    for i in range(<uint32_t>BUCKETS):
+        buckets[i] = WINDOW
+    for i in range(count):
+        if current == WINDOW or not _same_group(&items[i], &items[groups[current].first]):
+            changes += 1
+            bucket = _bucket(&items[i])
+            current = buckets[bucket]
+            while current != WINDOW and not _same_group(&items[i], &items[groups[current].first]):
+                current = groups[current].following
+            if current == WINDOW:
+                current = found
+                found += 1
+                groups[current].first = <uint16_t>i
+                groups[current].size = 0
+                groups[current].following = buckets[bucket]
+                buckets[bucket] = <uint16_t>current
+        groups[current].size += 1
+        group_of[i] = <uint16_t>current
+    if changes == found:
+        return      # every group stands together already
+    for i in range(found):
+        groups[i].place = <uint16_t>place
+        place += groups[i].size
+    for i in range(count):
+        current = group_of[i]
+        grouped[groups[current].place] = items[i]
+        groups[current].place += 1
+    memcpy(items, grouped, count * sizeof(Datagram))
 
 
 cdef bint same_peer(const Peer* a, const Peer* b) noexcept nogil:

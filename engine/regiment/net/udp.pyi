@@ -122,7 +122,10 @@ class Socket:
         """Closes socket and `fd`. May be called twice."""
 
 def send(outbox: Batch, sockets: list[Socket]) -> bool:
-    """Sends an outbox's datagrams in order, each by the socket whose number it carries.
+    """Sends an outbox's datagrams, each by the socket whose number it carries.
+
+    Those of one socket, peer and length leave in their order; others may pass each other
+    (`Batch.group`), as UDP lets them anyway.
 
     True: all are gone. False: a kernel buffer is full; the outbox keeps its place (`Batch.sent`),
     the socket's `fd` becomes readable when there is room, and the same call goes on. A datagram

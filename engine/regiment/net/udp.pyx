@@ -438,6 +438,8 @@ cdef bint _send_by(Socket socket, Batch outbox, uint16_t index) noexcept nogil:
 def send(Batch outbox not None, list sockets not None):
     cdef Socket socket
     cdef uint16_t index
+    if outbox.cursor == 0:
+        outbox.group()
     while outbox.cursor < outbox.count:
         index = outbox.items[outbox.cursor].socket
         if index >= len(sockets):
