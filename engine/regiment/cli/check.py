@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from regiment.config import forecast, pjsip, tables, uri
-from regiment.config.registration import KEPT
+from regiment.config.policy import KEPT
 from regiment.errors import ConfigError
 from regiment.model import Finding, Policy, Registration
 

@@ -18,7 +18,8 @@ from regiment.config.auth import Auths, Defaults
 from regiment.config.kind import Kinds
 from regiment.config.notes import Notes
 from regiment.config.options import Refused, evaluate
-from regiment.config.registration import Registrations, Surroundings, finding
+from regiment.config.policy import Surroundings
+from regiment.config.registration import Registrations, finding
 from regiment.config.section import Document, Section, Variable
 from regiment.errors import ConfigError
 from regiment.model import MD5, Finding, Policy, Registration, Transport
@@ -84,7 +85,7 @@ class Configuration:
         self.warnings: list[Finding] = []
         self.deferred = registrations.deferred
         """Registrations that need something that is not yet acted on, and so do not register."""
-        self.policies: list[Policy] = registrations.policies
+        self.policies: list[Policy] = registrations.policies.records
         """A policy is here before the first registration that names its index is handed out."""
         self.counts: list[int] = registrations.counts
         """Registrations by policy."""

@@ -26,27 +26,29 @@ class Shape:
     ) -> None:
         """`own` are the options that differ from section to section (two or more names).
 
-        They must be ones whose text is never refused when it is read, or the caller checks it.
+        Whoever takes their values must check them; all others are checked by their key.
         """
         self.bases = bases
         """Kept alive, because the shape is found by the identity of this tuple."""
         inherited = [variable for base in bases for variable in base]
+        absent = len(written)
         places: dict[str, int] = {}
         self._constants = ("", *(variable.value for variable in inherited))
         for at, variable in enumerate(inherited):
             places[variable.name.lower()] = len(written) + 1 + at
         shared = []
-        repeated: set[str] = set()
+        simple = True
         for at, name in enumerate(written):
             lower = name.lower()
-            if lower in places and lower in table and table[lower].appends:
-                repeated.add(lower)
+            # A later one that adds to an earlier one, or hides one that nobody would check.
+            adds = lower in places and lower in table and table[lower].appends
+            hides = lower in own and places.get(lower, absent) < absent
+            simple = simple and not adds and not hides
             places[lower] = at
             if lower not in own:
                 shared.append(at)
-        absent = len(written)
-        self.usable = not repeated and all(name in table for name in places)
-        """Every option is known and none adds to an earlier one."""
+        self.usable = simple and all(name in table for name in places)
+        """Every option is known and stands for itself."""
         self._own: Callable[[Values], Values] = itemgetter(*(places.get(n, absent) for n in own))
         self._shared: Callable[[Values], Any] = itemgetter(*shared, absent)
         self.known: dict[Any, Any] = {}

@@ -33,7 +33,9 @@ _URI = re.compile(
     rf"(?P<headers>\?{_HEADER}+={_HEADER}*(?:&{_HEADER}+={_HEADER}*)*)?",
     re.IGNORECASE,
 )
-_PLAIN_URI = re.compile(rf"sip:{_USER}@[A-Za-z0-9_.\-]+")
+_PLAIN_HOST = r"[A-Za-z0-9_.\-]+(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}))?"
+_PLAIN_URI = re.compile(rf"sip:{_USER}@{_PLAIN_HOST}")
+_PLAIN_SERVER = re.compile(f"sip:{_PLAIN_HOST}")
 _USER_PART = re.compile(rf"{_USER}(?::{_PASSWORD})?")
 # The three kinds of value begin differently: no text can be read in two ways.
 _GENERIC = rf"{_WORD}(?:=(?:{_WORD}|\[[0-9A-Fa-f:.]+\]|{_QUOTED}))?"
@@ -76,8 +78,16 @@ def redact(text: str) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Whether `text` is a short ``sip:user@host`` and so needs no `parse`: half a microsecond."""
+    """Whether `text` is a short ``sip:user@host[:port]`` and so needs no `parse`.
+
+    Half a microsecond.
+    """
     return len(text) <= MAX_SRV_HOST_BYTES and _PLAIN_URI.fullmatch(text) is not None
+
+
+def is_plain_server(text: str) -> bool:
+    """Whether `text` is a short ``sip:host[:port]``: no parameters, no IPv6, and so UDP."""
+    return len(text) <= MAX_SRV_HOST_BYTES and _PLAIN_SERVER.fullmatch(text) is not None
 
 
 def is_user(text: str) -> bool:
