@@ -12,18 +12,22 @@ Readings: where the documents leave a choice, this model takes the one named her
  4. New From-tag: every attempt and every 423 resend. Kept: answer to a challenge, other address,
     repeat without credentials.
  5. 423 is judged before Retry-After. A missing Min-Expires means 3601, so it can raise only once;
-    an un-REGISTER's 423 is an ordinary failure. A final 423 is of class policy.
- 6. 494 without fresh credentials: a counted retry at once, unless max_retries is used up.
+    an un-REGISTER's 423 is an ordinary failure. A final 423 is of class policy. At most 4 raises an
+    attempt; they do not count among the 4 rounds of challenges.
+ 6. 494 without Retry-After to a request without fresh credentials: a counted retry at once, unless
+    max_retries is used up. Any other 494 is an ordinary failure.
  7. One rejected realm rejects the answer, though another realm were new in it.
  8. Credentials are told apart by (proxy or not, realm). Those of the request before that were not
     challenged again stay on the next one, with nc+1.
  9. A challenge that offers qop without "auth", or without a nonce, is skipped like an unknown one.
 10. A nonce of the RFC 2069 form (no qop) is reused as well; it has no nc.
 11. A nonce that comes again in the attempt (or from the cache) goes on counting its nc.
-12. `nextnonce` of Authentication-Info renews the credentials for a 401 and starts their nc at 1.
+12. `nextnonce` of Authentication-Info renews the credentials for a 401 and starts their nc at 1; it
+    is ignored where there are several realms, for nobody knows whose it is.
 13. Retry-After on a 4xx to cached credentials is obeyed; the repeat at once is for those without.
     The repeat is for answers received, not for silence.
-14. A target that "refused cached nonces" answered such a 4xx; a 2xx or a challenge ends the row.
+14. A target "refuses a cached nonce" by such a 4xx or by a challenge to it that is not stale. Only
+    a 2xx to a cached nonce ends the row; a stale challenge says nothing either way.
 15. The jitter of Retry-After comes on top of the capped value.
 16. "Never under 1 s" holds for the refresh after its jitter.
 17. Our Contact with `expires=0` counts as §2.3 step 4 has it: the Expires header, else what was
@@ -34,7 +38,7 @@ Readings: where the documents leave a choice, this model takes the one named her
 21. A failed attempt forgets the cached nonces; so does nonce_reuse=no after each 2xx.
 22. On stop: a live binding is un-REGISTERed (also one whose last refresh failed); an attempt under
     way is let finish first. Un-REGISTER carries cached credentials like a refresh and is never
-    retried.
+    retried. It waits for a Retry-After that gates all addresses, if the binding lives so long.
 23. `@probe_interval` gets the retry jitter.
 """
 
@@ -51,6 +55,7 @@ MS = 1_000_000
 T2_NS = 4 * S
 RETRY_AFTER_CAP_S = 3600
 MISSING_MIN_EXPIRES_S = 3601
+RAISES = 4
 CHALLENGE_ROUNDS = 4
 REUSE_BAN_NS = 3600 * S
 PROBE_CREDENTIALS_S = 3600
@@ -64,6 +69,7 @@ class Attempt:
     address: int
     sent: tuple[Credentials, ...] = ()
     rounds: int = 0
+    raises: int = 0
     tried: set[int] = field(default_factory=set)
 
 
@@ -128,20 +134,26 @@ class Registration:
 
     def launch(self, now_ns: int) -> Send:
         """The planned attempt starts."""
+        if self.stopping:
+            return self._unregister(now_ns)
         refreshing = self.state == "registered"
         self.state = "refreshing" if refreshing else "registering"
         return self._first(self._next_kind, now_ns)
 
-    def stop(self, now_ns: int) -> Send | None:
+    def stop(self, now_ns: int) -> Next:
         """Un-REGISTER and be done; None: nothing to send (now)."""
         self.stopping = True
         if self.attempt is not None:
             return None
-        if self.granted_s and now_ns < self.expires_ns:
-            self.state = "unregistering"
-            return self._first("unregister", now_ns)
-        self.state = "unregistered"
-        return None
+        open_ns = min(self.gated_until_ns)
+        if not self.granted_s or max(now_ns, open_ns) >= self.expires_ns:
+            self.state = "unregistered"
+            return None
+        return Wait(open_ns, open_ns) if open_ns > now_ns else self._unregister(now_ns)
+
+    def _unregister(self, now_ns: int) -> Send:
+        self.state = "unregistering"
+        return self._first("unregister", now_ns)
 
     def _first(self, kind: str, now_ns: int) -> Send:
         address = next((i for i, t in enumerate(self.gated_until_ns) if t <= now_ns), 0)
@@ -189,22 +201,17 @@ class Registration:
         if code == 423 and attempt.kind != "unregister":
             wanted = response.min_expires
             wanted = MISSING_MIN_EXPIRES_S if wanted is None else wanted
-            if wanted > self.requested_s:
+            if wanted > self.requested_s and attempt.raises < RAISES:
+                attempt.raises += 1
                 self.requested_s = wanted
                 return self._again(new_tag=True)
-        if code in (401, 407) and (answers := self._answers(response)):
+        if code in (401, 407) and (answers := self._answers(now_ns, response)):
             attempt.rounds += 1
-            if any(known.cached for known in attempt.sent):
-                self.refusals = 0
             return self._again(answers)
-        fresh = any(not known.cached for known in attempt.sent)
-        if code == 494 and not fresh and attempt.kind != "unregister":
+        if code == 494 and not retry_after and self._may_agree():
             return self._security_agreement(now_ns)
         if self._refused_cached_nonce(response, retry_after):
-            self.refusals += 1
-            if self.refusals >= 2:
-                self.banned_until_ns = now_ns + REUSE_BAN_NS
-                self.refusals = 0
+            self._count_refusal(now_ns)
             self.cache = ()
             return self._again()
         if 200 <= code < 300:
@@ -234,23 +241,36 @@ class Registration:
             and any(known.cached for known in self._running().sent)
         )
 
+    def _count_refusal(self, now_ns: int) -> None:
+        self.refusals += 1
+        if self.refusals >= 2:
+            self.banned_until_ns = now_ns + REUSE_BAN_NS
+            self.refusals = 0
+
+    def _may_agree(self) -> bool:
+        attempt = self._running()
+        fresh = any(not known.cached for known in attempt.sent)
+        exhausted = self.retries >= self.policy.max_retries
+        return not fresh and not exhausted and attempt.kind != "unregister"
+
     def _security_agreement(self, now_ns: int) -> Next:
         self._end("protocol", "rejected", 494)
+        self.cache = ()
+        self._next_kind = "retry"
         if self.stopping:
             return self.stop(now_ns)
-        if self.retries >= self.policy.max_retries:
-            return self._give_up(now_ns)
         self.retries += 1
         self.state = "waiting"
         return Wait(now_ns, now_ns)
 
     # ------------------------------------------------------------------ challenges
 
-    def _answers(self, response: Response) -> tuple[Credentials, ...]:
+    def _answers(self, now_ns: int, response: Response) -> tuple[Credentials, ...]:
         """The credentials of the next request; empty: this is a final rejection."""
         attempt = self._running()
         proxy = response.code == 407
         chosen: dict[str, Credentials] = {}
+        cached_refused = False
         for challenge in response.challenges:
             if challenge.proxy != proxy or challenge.realm in chosen:
                 continue
@@ -260,6 +280,7 @@ class Registration:
             before = {known.key: known for known in attempt.sent}.get((proxy, challenge.realm))
             if before is not None and not before.cached and not challenge.stale:
                 return ()
+            cached_refused |= before is not None and before.cached and not challenge.stale
             same = before is not None and before.nonce == challenge.nonce
             chosen[challenge.realm] = Credentials(
                 proxy,
@@ -273,6 +294,8 @@ class Registration:
             )
         if not chosen or attempt.rounds >= CHALLENGE_ROUNDS:
             return ()
+        if cached_refused:
+            self._count_refusal(now_ns)
         kept = [
             known.again(cached=known.cached)
             for known in attempt.sent
@@ -295,7 +318,7 @@ class Registration:
         if any(known.cached for known in attempt.sent):
             self.refusals = 0
         self.cache = attempt.sent if self.policy.nonce_reuse else ()
-        if response.nextnonce:
+        if response.nextnonce and sum(not known.proxy for known in self.cache) == 1:
             self.cache = tuple(
                 known if known.proxy else replace(known, nonce=response.nextnonce, nc=0)
                 for known in self.cache

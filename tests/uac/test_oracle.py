@@ -144,8 +144,8 @@ class Comparison:
             following = self.apply(step, request)
         self.check_settled(following)
         if following is None:
-            assert self.one.next_request(self.one.now_ns + LONG_NS) is None
-        elif stop_at_end and not isinstance(following, Send):
+            self.check_silence()
+        elif stop_at_end and isinstance(following, Wait) and following.low_ns > self.one.now_ns:
             self.stop()
 
     def await_request(self, following: Send | Wait) -> tuple[Request, Send]:
@@ -262,12 +262,11 @@ class Comparison:
         if isinstance(following, Wait) and following.low_ns <= self.one.now_ns:
             return
         status, model, now_ns = self.one.status(), self.model, self.one.now_ns
+        assert self.one.attempts() == dict(model.results)
+        if model.stopping:
+            return
         assert status.state == model.state
         assert self.one.gauges() == {model.state: 1}
-        assert self.one.attempts() == dict(model.results)
-        if model.stopping and following is None:
-            assert self.one.engine.remaining() == 0
-            return
         assert status.failure_class == model.failure_class
         assert status.code == model.code
         assert status.retries == model.retries
@@ -283,14 +282,21 @@ class Comparison:
     def stop(self) -> None:
         """The stop in a quiet moment, and the un-REGISTER answered with a 200."""
         self.one.engine.unregister_all(self.one.now_ns, 500.0)
-        sent = self.model.stop(self.one.now_ns)
-        if sent is not None:
-            request = self.take(self.one.now_ns + STOP_SLACK_NS)
+        following = self.model.stop(self.one.now_ns)
+        if following is not None:
+            request, sent = self.await_request(following)
             self.check_request(request, sent)
             self.one.answer(request, reply(request, 200))
             assert self.model.response(self.one.now_ns, Response(200)) is None
         self.check_settled(None)
+        self.check_silence()
+
+    def check_silence(self) -> None:
+        """Nothing more comes; after a stop nothing is left either."""
         assert self.one.next_request(self.one.now_ns + LONG_NS) is None
+        if self.model.stopping:
+            assert self.one.engine.remaining() == 0
+            assert self.one.gauges() == {"unregistered": 1}
 
 
 @settings(
