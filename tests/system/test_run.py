@@ -1,0 +1,154 @@
+"""`regiment run` at the embedded registrar: start, death, stop, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from system.engine import (
+    POLL_S,
+    TRUNKS,
+    finish,
+    regiment,
+    registered_at,
+    registrar,
+    until,
+    write_config,
+)
+
+pytestmark = pytest.mark.system
+
+
+def test_trunks_register_and_sigterm_unregisters_all_of_them(tmp_path):
+    async def work() -> None:
+        async with (
+            registrar() as pool,
+            regiment(write_config(tmp_path, pool.address[1]), "--workers", "2") as run,
+        ):
+            ready = await run.said(" ready ")
+            assert f"registrations={TRUNKS} workers=2" in ready
+            await until(lambda: pool.counts()["bindings"] == TRUNKS)
+            while await run.metric(registered_at(pool)) != TRUNKS:
+                await asyncio.sleep(POLL_S)
+            run.process.send_signal(signal.SIGTERM)
+            assert await run.ended() == 0
+            await until(lambda: pool.counts()["bindings"] == 0)
+            assert pool.counts()["binding_changes_expired"] == 0
+            assert f"{TRUNKS} of {TRUNKS}" in "\n".join(run.lines)
+
+    finish(work())
+
+
+def test_a_killed_worker_comes_back_and_disturbs_nobody(tmp_path):
+    async def work() -> None:
+        async with (
+            registrar() as pool,
+            regiment(write_config(tmp_path, pool.address[1]), "--workers", "2") as run,
+        ):
+            await run.said(" ready ")
+            await until(lambda: pool.counts()["bindings"] == TRUNKS)
+            added = pool.counts()["binding_changes_added"]
+            victim, other = run.workers()
+            os.kill(victim, signal.SIGKILL)
+            await run.said("worker replaced")
+            # Its registrations alone come again: the same bindings, since Call-ID and port are
+            # the same, with a CSeq that the registrar takes.
+            await until(lambda: pool.counts()["binding_changes_refreshed"] > 0)
+            while await run.metric(registered_at(pool)) != TRUNKS:
+                await asyncio.sleep(POLL_S)
+            assert other in run.workers()
+            assert victim not in run.workers()
+            assert pool.counts()["bindings"] == TRUNKS
+            assert pool.counts()["responses_200"] >= TRUNKS
+            assert pool.counts()["binding_changes_added"] - added <= TRUNKS
+            run.process.send_signal(signal.SIGTERM)
+            assert await run.ended() == 0
+            await until(lambda: pool.counts()["bindings"] == 0)
+
+    finish(work())
+
+
+def test_ctrl_c_to_the_whole_group_still_unregisters(tmp_path):
+    async def work() -> None:
+        async with (
+            registrar() as pool,
+            regiment(write_config(tmp_path, pool.address[1]), "--workers", "2") as run,
+        ):
+            await run.said(" ready ")
+            await until(lambda: pool.counts()["bindings"] == TRUNKS)
+            os.killpg(run.process.pid, signal.SIGINT)
+            assert await run.ended() == 0
+            assert pool.counts()["bindings"] == 0
+            assert "Traceback" not in "\n".join(run.lines)
+
+    finish(work())
+
+
+@pytest.mark.parametrize(("second", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_ends_at_once(tmp_path, silent_registrar, second, code):
+    async def work() -> None:
+        config = write_config(tmp_path, silent_registrar.getsockname()[1])
+        async with regiment(config, "--workers", "1") as run:
+            await run.said(" ready ")
+            # Once a REGISTER is out, a clean stop has to wait for its answer.
+            await asyncio.get_running_loop().sock_recv(silent_registrar, 100)
+            run.process.send_signal(signal.SIGTERM)
+            await run.said("stopping")
+            pids = run.workers()
+            run.process.send_signal(second)
+            assert await run.ended() == code
+            assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+    silent_registrar.setblocking(False)
+    finish(work())
+
+
+def test_a_stop_that_times_out_says_what_is_left_and_ends_well(tmp_path, silent_registrar):
+    async def work() -> None:
+        config = write_config(tmp_path, silent_registrar.getsockname()[1])
+        async with regiment(config, "--workers", "1", "--stop-timeout", "0.5") as run:
+            await run.said(" ready ")
+            await asyncio.get_running_loop().sock_recv(silent_registrar, 100)
+            run.process.send_signal(signal.SIGTERM)
+            assert await run.ended() == 0
+            assert "the stop timed out" in await run.said("timed out")
+
+    silent_registrar.setblocking(False)
+    finish(work())
+
+
+def test_sighup_is_ignored_with_a_line(tmp_path):
+    async def work() -> None:
+        async with (
+            registrar() as pool,
+            regiment(write_config(tmp_path, pool.address[1]), "--workers", "1") as run,
+        ):
+            await run.said(" ready ")
+            run.process.send_signal(signal.SIGHUP)
+            await run.said("SIGHUP is ignored")
+            run.process.send_signal(signal.SIGTERM)
+            assert await run.ended() == 0
+
+    finish(work())
+
+
+def test_workers_do_not_outlive_a_killed_coordinator(tmp_path):
+    async def work() -> None:
+        async with (
+            registrar() as pool,
+            regiment(write_config(tmp_path, pool.address[1]), "--workers", "2") as run,
+        ):
+            await run.said(" ready ")
+            pids = run.workers()
+            assert len(pids) == 2
+            # One of them cannot react by itself.
+            os.kill(pids[0], signal.SIGSTOP)
+            run.process.kill()
+            await run.ended()
+            await until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids))
+
+    finish(work())
