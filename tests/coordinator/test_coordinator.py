@@ -222,6 +222,10 @@ def test_a_start_that_is_cancelled_leaves_no_process(folder):
 # ---- deaths
 
 
+def errors(logged: list[Any]) -> list[str]:
+    return [line["event"] for line in logged if line["log_level"] == "error"]
+
+
 def test_a_worker_that_is_killed_is_replaced_with_its_whole_share(folder):
     async def work() -> None:
         async with Coordinator(options(folder)) as engine:
@@ -273,12 +277,10 @@ def test_three_deaths_in_a_minute_and_a_worker_is_started_once_a_minute(folder):
             seat = engine.seats[0]
             with structlog.testing.capture_logs() as logged:
                 for deaths in range(1, 4):
+                    await until(lambda: seat.running)
                     os.kill(seat.pid, signal.SIGKILL)
-                    await until(lambda: len(logged) > 0 and not seat.running)
-                    if deaths < 3:
-                        await until(lambda: seat.running)
-            errors = [line for line in logged if line["log_level"] == "error"]
-            assert [line["event"] for line in errors] == [
+                    await until(lambda: len(errors(logged)) == deaths)  # noqa: B023
+            assert errors(logged) == [
                 "worker died and is replaced",
                 "worker died and is replaced",
                 "worker died and is started once a minute from now on",

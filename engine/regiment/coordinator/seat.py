@@ -110,9 +110,9 @@ class Seat:
                 return
             self._note_death(reason)
             if self.slow:
-                wait_s = self._started_s + DEATHS_WINDOW_S - time.monotonic()
+                wait_s = max(self._started_s + DEATHS_WINDOW_S - time.monotonic(), 0.0)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._leaving.wait(), max(wait_s, 0.0))
+                    await asyncio.wait_for(self._leaving.wait(), wait_s)
             self.replacements += 1
 
     async def _live(self) -> str:
