@@ -151,6 +151,11 @@ class RegistrarPool:
             raise LocalError("the registrar was not started")
         await asyncio.shield(self._failed)
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes, in order."""
+        return [member.pid for member in self._members]
+
     def cells(self) -> bytes:
         """The counts of all processes, added up (`registrar.counts`)."""
         return counts.add_counts([member.memory for member in self._members])
@@ -189,6 +194,7 @@ class _Member:
         self._descriptor = os.memfd_create(f"regiment registrar {number}", os.MFD_CLOEXEC)
         os.ftruncate(self._descriptor, counts.SIZE_BYTES)
         self.memory = mmap.mmap(self._descriptor, counts.SIZE_BYTES)
+        self.pid = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -202,6 +208,7 @@ class _Member:
             except OSError as error:
                 ours.close()
                 raise LocalError(f"the registrar cannot be started: {error.strerror}") from None
+        self.pid = self._process.pid
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._writer.write(registrar_server.frame(serve))
         received = await control.read_frame(reader)

@@ -2,7 +2,8 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 from regiment.datagram cimport Peer
-from regiment.sip.scanner cimport Message, Span
+from regiment.sip.field cimport Span
+from regiment.sip.scanner cimport Message
 
 cdef struct Writer:
     char* start

@@ -10,18 +10,8 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from regiment.datagram cimport Peer, format_peer
-from regiment.sip.scanner cimport (
-    H_CALL_ID,
-    H_CSEQ,
-    H_FROM,
-    H_TO,
-    H_VIA,
-    Message,
-    Span,
-    equals_folded,
-    next_header,
-    next_parameter,
-)
+from regiment.sip.field cimport Span, equals_folded, next_parameter
+from regiment.sip.scanner cimport H_CALL_ID, H_CSEQ, H_FROM, H_TO, H_VIA, Message, next_header
 
 
 cdef inline void _put_span(Writer* w, const char* data, Span span) noexcept nogil:

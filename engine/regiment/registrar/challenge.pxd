@@ -4,7 +4,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from regiment.registrar.credentials cimport Credentials
 from regiment.registrar.keyed cimport Key
 from regiment.registrar.keyring cimport Keyring
-from regiment.sip.scanner cimport Message, Span
+from regiment.sip.field cimport Span
+from regiment.sip.scanner cimport Message
 
 cdef enum:
     USERNAME_BYTES = 256         # longer names are nobody's

@@ -33,8 +33,9 @@ from regiment.registrar.credentials cimport Credentials, read_credentials
 from regiment.registrar.keyed cimport derive_key, keyed_hash_128, keyed_word
 from regiment.registrar.keyring cimport Keyring
 from regiment.sip.digest cimport digest_bytes, ha1, ha2, read_hex, response_into, unescape_into
+from regiment.sip.field cimport Span
 from regiment.sip.response cimport A_MD5, A_NONE, A_SHA256, A_SHA512_256
-from regiment.sip.scanner cimport H_AUTHORIZATION, Message, Span, next_header
+from regiment.sip.scanner cimport H_AUTHORIZATION, Message, next_header
 
 cdef enum:
     NONCE_BYTES = 32

@@ -1,6 +1,6 @@
 # The credentials of an Authorization header (RFC 3261 section 20.7, RFC 7616 section 3.4).
 from libc.stdint cimport uint8_t, uint32_t
-from regiment.sip.scanner cimport Span
+from regiment.sip.field cimport Span
 
 cdef struct Credentials:
     Span username, realm, nonce, uri, cnonce, opaque    # quotes removed, quoted-pairs still escaped

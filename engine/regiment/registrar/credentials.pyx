@@ -8,14 +8,8 @@ unreadable: two usernames would leave open which of them was verified.
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memchr, memset
 
-from regiment.sip.response cimport (
-    A_MD5,
-    A_NONE,
-    A_SHA256,
-    A_SHA512_256,
-    A_UNKNOWN,
-)
-from regiment.sip.scanner cimport Span, equals_folded, is_blank
+from regiment.sip.field cimport Span, equals_folded, is_blank
+from regiment.sip.response cimport A_MD5, A_NONE, A_SHA256, A_SHA512_256, A_UNKNOWN
 
 
 cdef inline bint _is_token_end(char c) noexcept nogil:

@@ -22,8 +22,8 @@ from regiment.registrar.counts cimport (
     CHANGE_EXPIRED,
     CHANGE_REFRESHED,
 )
-from regiment.sip.response cimport uri_equal
 from regiment.timing.wheel cimport Wheel
+from regiment.sip.comparison cimport uri_equal
 
 
 cdef class Location:

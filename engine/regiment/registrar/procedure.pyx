@@ -56,6 +56,7 @@ from regiment.registrar.script cimport (
     Scripted,
 )
 from regiment.registrar.update cimport Update, carry_out, is_removal, judge
+from regiment.sip.field cimport Span, equals_folded, skip_address, trimmed
 from regiment.sip.scanner cimport (
     H_CALL_ID,
     H_CSEQ,
@@ -72,12 +73,8 @@ from regiment.sip.scanner cimport (
     SCAN_LENGTH,
     SCAN_OK,
     Message,
-    Span,
-    equals_folded,
     next_header,
     scan,
-    skip_address,
-    trimmed,
 )
 
 cdef enum:

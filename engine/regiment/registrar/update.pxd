@@ -1,7 +1,8 @@
 # What one REGISTER does to the bindings of its AOR (RFC 3261 section 10.3 steps 6 and 7).
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from regiment.registrar.location cimport Binding, Location
-from regiment.sip.scanner cimport Message, Span
+from regiment.sip.field cimport Span
+from regiment.sip.scanner cimport Message
 
 cdef enum:
     MAX_CHANGES = 32             # Contact values of one request (settings.MAX_CONTACTS)

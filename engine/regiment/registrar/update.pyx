@@ -17,15 +17,10 @@ from libc.string cimport memcmp, memset
 
 from regiment.registrar.counts cimport CHANGE_REMOVED
 from regiment.registrar.location cimport NO_AOR, Binding, Location
-from regiment.sip.response cimport ContactCursor, ContactValue, next_contact, uri_equal
-from regiment.sip.scanner cimport (
-    H_CONTACT,
-    Message,
-    Span,
-    equals_folded,
-    is_blank,
-    next_parameter,
-)
+from regiment.sip.comparison cimport uri_equal
+from regiment.sip.field cimport Span, equals_folded, is_blank, next_parameter
+from regiment.sip.response cimport ContactCursor, ContactValue, next_contact
+from regiment.sip.scanner cimport H_CONTACT, Message
 
 cdef enum:
     ONE_HOUR = 3600              # only less than this may be too brief
