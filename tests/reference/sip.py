@@ -7,9 +7,9 @@ shared with them but the vocabulary of the result.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from regiment.sip.names import COMPACT, HEADERS, METHODS
+from regiment.sip.response import Contact
 from regiment.sip.scanner import Scan
 
 Span = tuple[int, int]
@@ -29,11 +29,29 @@ STATUS_LINE = re.compile(
     rb"(?i:SIP)/2\.0" + _S + rb"+([1-6][0-9][0-9])(?=" + _S + rb"|\Z)(.*)\Z", re.DOTALL
 )
 REQUEST_LINE = re.compile(
-    rb"(" + _TOKEN + rb")" + _S + rb'+(?![<"])([^\x00-\x20\x7f]+)' + _S + rb"+(?i:SIP)/2\.0"
-    + _S + rb"*\Z"
+    rb"("
+    + _TOKEN
+    + rb")"
+    + _S
+    + rb'+(?![<"])([^\x00-\x20\x7f]+)'
+    + _S
+    + rb"+(?i:SIP)/2\.0"
+    + _S
+    + rb"*\Z"
 )
 VIA = re.compile(
-    _TOKEN + _S + rb"*/" + _S + rb"*" + _TOKEN + _S + rb"*/" + _S + rb"*" + _TOKEN + _S
+    _TOKEN
+    + _S
+    + rb"*/"
+    + _S
+    + rb"*"
+    + _TOKEN
+    + _S
+    + rb"*/"
+    + _S
+    + rb"*"
+    + _TOKEN
+    + _S
     + rb"+([^;,]*)"
 )
 CSEQ = re.compile(rb"([0-9]+)" + _S + rb"+(" + _TOKEN + rb")\Z")
@@ -46,14 +64,6 @@ PARAMETER = re.compile(
     re.DOTALL,
 )
 BEFORE_BRACKET = re.compile(rb'(?:[^;,"<]|' + _QUOTED + rb")*", re.DOTALL)
-
-
-class Contact(NamedTuple):
-    """As `regiment.sip.response.Contact`."""
-
-    uri: bytes
-    expires: int
-    is_star: bool
 
 
 def trim(data: bytes, start: int, end: int) -> Span:
@@ -72,7 +82,7 @@ def number(text: bytes) -> int:
 
 def parameters(data: bytes, at: int, end: int) -> tuple[list[tuple[bytes, Span]], int]:
     """All parameters (name in lower case, span of the value), and where their list ends."""
-    found = []
+    found: list[tuple[bytes, Span]] = []
     while True:
         before = BEFORE_PARAMETER.match(data, at, end)
         assert before is not None

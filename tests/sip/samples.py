@@ -37,7 +37,8 @@ ODD_200 = (
     b"t: sip:a@example.com;tag=left\r\n"
     b"i:call\r\n"
     b"cseq:\r\n  0000004711\t\tREGISTER\r\n"
-    b'm: "A, B" <sip:one@192.0.2.1>;expires=30, sip:two@192.0.2.2;expires=60;q=1,, <sip:three@h>\r\n'
+    b'm: "A, B" <sip:one@192.0.2.1>;expires=30, sip:two@192.0.2.2;expires=60;q=1,,'
+    b" <sip:three@h>\r\n"
     b"Contact:<sip:four@192.0.2.4>\r\n"
     b"  ;expires = 90\r\n"
     b"Retry-After: 18000 (at lunch) ;duration=3600\r\n"

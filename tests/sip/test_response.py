@@ -21,9 +21,26 @@ from sip.samples import ODD_200, response
 contact_lines = st.lists(
     st.lists(
         st.sampled_from(
-            [b"<sip:a@h>", b"sip:b@h", b'"C, D" <sip:c@h>', b"*", b";expires=", b";q=1", b"60", b",",
-             b" ", b"\r\n ", b'"', b"<", b">", b";", b"EXPIRES", b"=", b"99999999999"]
-        ),  # fmt: skip
+            [
+                b"<sip:a@h>",
+                b"sip:b@h",
+                b'"C, D" <sip:c@h>',
+                b"*",
+                b";expires=",
+                b";q=1",
+                b"60",
+                b",",
+                b" ",
+                b"\r\n ",
+                b'"',
+                b"<",
+                b">",
+                b";",
+                b"EXPIRES",
+                b"=",
+                b"99999999999",
+            ]
+        ),
         max_size=9,
     ).map(b"".join),
     max_size=4,
@@ -200,11 +217,11 @@ def test_second_challenge_in_one_value_does_not_mix_into_the_first() -> None:
 auth_values = st.lists(
     st.tuples(
         st.sampled_from(["realm", "NONCE", "opaque", "qop", "stale", "algorithm", "x"]),
-        st.text("ab,;= \\\"", max_size=6),
+        st.text('ab,;= \\"', max_size=6),
         st.booleans(),
     ),
     max_size=7,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -217,7 +234,7 @@ def test_challenge_is_what_the_plain_parser_reads(pairs: list[tuple[str, str, bo
     text = "Digest " + ", ".join(f"{name}={value}" for name, value in quoted)
     _, expected = parse_auth(text)
     found = challenge_of(text.encode())
-    values = {}
+    values: dict[str, str] = {}
     for name, value in quoted:
         if len(value) > 2:
             values.setdefault(name.lower(), value[1:-1])

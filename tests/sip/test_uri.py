@@ -20,9 +20,36 @@ from regiment.sip.uri import (
 
 pieces = st.lists(
     st.sampled_from(
-        ["sip:", "SIPS:", "a", "B", "@", ":", ";", "?", "=", "&", "5060", "0", "h", "H.example",
-         "[2001:db8::1]", "[", "]", "%61", "%4", "%", "lr", "transport", "user", "x", "é", ",", "-"]
-    ),  # fmt: skip
+        [
+            "sip:",
+            "SIPS:",
+            "a",
+            "B",
+            "@",
+            ":",
+            ";",
+            "?",
+            "=",
+            "&",
+            "5060",
+            "0",
+            "h",
+            "H.example",
+            "[2001:db8::1]",
+            "[",
+            "]",
+            "%61",
+            "%4",
+            "%",
+            "lr",
+            "transport",
+            "user",
+            "x",
+            "é",
+            ",",
+            "-",
+        ]
+    ),
     max_size=10,
 ).map("".join)
 uris = st.builds(
@@ -32,9 +59,24 @@ uris = st.builds(
     st.sampled_from(["h", "H", "h:5060", "h:05060", "[::1]", "[::1]:1", "h:0", "h:70000", ""]),
     st.lists(
         st.sampled_from(
-            [";lr", ";LR=", ";x=1", ";X=%31", ";x=2", ";transport=tcp", ";Transport=TCP", ";user=a",
-             "?a=b", "?A=b&c=d", "&c=d", ";", ",", ";maddr=1", ";%6cr"]
-        ),  # fmt: skip
+            [
+                ";lr",
+                ";LR=",
+                ";x=1",
+                ";X=%31",
+                ";x=2",
+                ";transport=tcp",
+                ";Transport=TCP",
+                ";user=a",
+                "?a=b",
+                "?A=b&c=d",
+                "&c=d",
+                ";",
+                ",",
+                ";maddr=1",
+                ";%6cr",
+            ]
+        ),
         max_size=4,
     ).map("".join),
 )
@@ -67,12 +109,12 @@ def test_parts_in_c_and_in_python_agree(text: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(uris)
-def test_printed_uri_is_equal_to_the_parsed_one(text: str) -> None:
+def test_printed_uri_parses_to_the_same_parts(text: str) -> None:
     try:
         uri = parse_uri(text)
     except UriError:
         return
-    assert are_equal(str(uri), text) or "," in text
+    assert parse_uri(str(uri)) == uri
 
 
 def test_uri_has_its_parts() -> None:
@@ -93,9 +135,25 @@ def test_uri_has_its_parts() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "sip", "sip:", "tel:+49", "sip:@h", "sip:a@", "sip:a b@h", "sip:a@h:", "sip:a@h:65536",
-     "sip:a@h:0", "sip:a@[::1", "sip:a@h/x", "sip:a@b@c", 'sip:"a"@h', "sip:a@h\n", "sip::p@h"],
-)  # fmt: skip
+    [
+        "",
+        "sip",
+        "sip:",
+        "tel:+49",
+        "sip:@h",
+        "sip:a@",
+        "sip:a b@h",
+        "sip:a@h:",
+        "sip:a@h:65536",
+        "sip:a@h:0",
+        "sip:a@[::1",
+        "sip:a@h/x",
+        "sip:a@b@c",
+        'sip:"a"@h',
+        "sip:a@h\n",
+        "sip::p@h",
+    ],
+)
 def test_what_is_no_sip_uri_is_refused_without_repeating_it(text: str) -> None:
     bad = text + "x" if text.endswith("\n") else text
     with pytest.raises(UriError) as caught:

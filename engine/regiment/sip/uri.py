@@ -30,7 +30,7 @@ class UriError(ValueError):
 class Uri(NamedTuple):
     """A SIP or SIPS URI in its parts, as written (escapes are not resolved).
 
-    `str()` gives a URI that is equal to the one parsed.
+    `str()` gives a text that parses to the same parts.
     """
 
     scheme: str
@@ -60,8 +60,9 @@ def str_of(uri: Uri) -> str:
         user = uri.user + (f":{uri.password}" if uri.password is not None else "") + "@"
     host = f"[{uri.host}]" if ":" in uri.host else uri.host
     port = f":{uri.port}" if uri.port else ""
-    parameters = "".join(f";{name}={value}" if value else f";{name}" for name, value in
-                         uri.parameters)
+    parameters = "".join(
+        f";{name}={value}" if value else f";{name}" for name, value in uri.parameters
+    )
     headers = "&".join(f"{name}={value}" for name, value in uri.headers)
     return f"{uri.scheme}:{user}{host}{port}{parameters}{'?' + headers if headers else ''}"
 
