@@ -57,7 +57,7 @@ _OUR_OPTIONS = (
 
 
 def check(
-    config: Annotated[Path, typer.Argument(help="A pjsip.conf.", show_default=False)],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A pjsip.conf.")],
     json: Annotated[
         bool, typer.Option("--json", help="Print all of it as JSON, secrets left out.")
     ] = False,
