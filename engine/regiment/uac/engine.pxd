@@ -7,6 +7,15 @@ from regiment.uac.inbound cimport Inbound
 from regiment.uac.registration cimport PolicyState, Record
 from regiment.uac.target cimport Target
 
+cdef extern from *:
+    """
+    #define regiment_prefetch(address) __builtin_prefetch(address)
+    """
+    void prefetch "regiment_prefetch"(const void* address) noexcept nogil
+
+cdef enum:
+    AHEAD = 16                     # datagrams that are read before the first of them is acted on
+
 cdef class Engine(Attempts):
     cdef Inbound inbound
     cdef list transports           # (model.Transport, host, port) by socket index
@@ -21,6 +30,8 @@ cdef class Engine(Attempts):
                       int64_t now_ns) except -1
     cdef int _take_response(self, const Datagram* datagram, const Message* message,
                             int64_t now_ns) except -1
+    cdef void _fetch(self, uint32_t slot) noexcept nogil
+    cdef void _fetch_rest(self, uint32_t slot) noexcept nogil
     cdef int64_t _own_slot(self, const char* branch, uint32_t length) noexcept
     cdef int _drain(self, Target target, int64_t now_ns) except -1
     cdef int _send_one(self, uint32_t slot, Batch outbox, int64_t now_ns) except -2

@@ -45,6 +45,16 @@ cdef enum:
     REPLIES_BYTES = 1 << 20
 
 
+cdef inline uint32_t slot_of(const Datagram* datagram, const Message* message) noexcept nogil:
+    """The slot that a response's branch names, whoever wrote it; NOBODY: none."""
+    cdef uint32_t slot = NOBODY, generation = 0
+    cdef uint64_t salt = 0
+    if read_branch(datagram.data + message.via_branch.start, message.via_branch.length, &slot,
+                   &generation, &salt):
+        return slot
+    return NOBODY
+
+
 cdef class Engine(Attempts):
     """The registrations of one worker. See engine.pyi for the face."""
 
@@ -198,20 +208,52 @@ cdef class Engine(Attempts):
     # ------------------------------------------------------------------ the five verbs
 
     def receive(self, Batch inbox, now_ns):
+        # In a large population each record is cold when its response comes. So a few datagrams
+        # are read first, and the memory of each fetched while the others are looked at.
         cdef int64_t now = now_ns
-        cdef uint32_t at
-        cdef Message message
+        cdef uint32_t first, at, count
+        cdef Message messages[AHEAD]
+        cdef int errors[AHEAD]
+        cdef uint32_t slots[AHEAD]
         cdef const Datagram* datagram
-        cdef int error
-        for at in range(inbox.count):
-            datagram = &inbox.items[at]
-            error = scan(datagram.data, datagram.length, &message)
-            if error != SCAN_OK:
-                self.cells.discarded[error - 1] += 1
-            elif message.is_request:
-                self._respond(datagram, &message, now)
-            else:
-                self._take_response(datagram, &message, now)
+        for first in range(0, inbox.count, AHEAD):
+            count = min(inbox.count - first, <uint32_t>AHEAD)
+            for at in range(count):
+                datagram = &inbox.items[first + at]
+                errors[at] = scan(datagram.data, datagram.length, &messages[at])
+                slots[at] = slot_of(datagram, &messages[at])
+                self._fetch(slots[at])
+            for at in range(count):
+                self._fetch_rest(slots[at])
+            for at in range(count):
+                datagram = &inbox.items[first + at]
+                if errors[at] != SCAN_OK:
+                    self.cells.discarded[errors[at] - 1] += 1
+                elif messages[at].is_request:
+                    self._respond(datagram, &messages[at], now)
+                else:
+                    self._take_response(datagram, &messages[at], now)
+
+    cdef void _fetch(self, uint32_t slot) noexcept nogil:
+        cdef const char* record
+        if slot < self.count:
+            record = <const char*>&self.records[slot]
+            prefetch(record)
+            prefetch(record + 64)
+            prefetch(record + 128)
+            prefetch(&self.wheel.due_tick[slot])
+            prefetch(&self.wheel.next[slot])
+
+    cdef void _fetch_rest(self, uint32_t slot) noexcept nogil:
+        """What a record points to, once the record itself is near."""
+        cdef const Record* record
+        if slot < self.count:
+            record = &self.records[slot]
+            prefetch(record.text)
+            prefetch(&self.keyring.items[record.credential])
+            if record.nonce != NULL:
+                prefetch(record.nonce)
+                prefetch(<const char*>record.nonce + 64)
 
     cdef int64_t _own_slot(self, const char* branch, uint32_t length) noexcept:
         """The registration whose transaction runs under that branch; else -1, and counted."""
@@ -290,6 +332,8 @@ cdef class Engine(Attempts):
         while True:
             count = self.wheel.expire(now, fired, FIRED_MAX)
             for at in range(count):
+                if at + AHEAD < count:
+                    self._fetch(fired[at + AHEAD])
                 self.on_timer(fired[at], now)
             if count < FIRED_MAX:
                 return
@@ -336,6 +380,7 @@ cdef class Engine(Attempts):
             return True
         while self.send_first != NOBODY:
             slot = self.send_first
+            self._fetch(self.records[slot].send_next)
             written = self._send_one(slot, outbox, now)
             if written < 0:
                 return True
