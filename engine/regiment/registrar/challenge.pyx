@@ -16,8 +16,8 @@ know the password learns nothing about nonces.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
+from regiment import model
 from regiment.errors import ConfigError
-from regiment.model import MD5, SHA256, SHA512_256
 from regiment.sip.digest import is_supported
 
 from regiment.registrar.counts cimport (
@@ -43,7 +43,11 @@ cdef enum:
     MAX_HEADERS = 16          # Authorization headers that are looked at
     SKEW_MS = 5000            # another process's clock may be ahead of ours by that
 
-_NUMBERS = {MD5: A_MD5, SHA256: A_SHA256, SHA512_256: A_SHA512_256}
+_NUMBERS = {
+    model.MD5: A_MD5,
+    model.SHA256: A_SHA256,
+    model.SHA512_256: A_SHA512_256,
+}
 _NAMES = {number: name for name, number in _NUMBERS.items()}
 
 

@@ -18,7 +18,7 @@ cdef enum:
 
 
 cdef class DelayLine:
-    def __cinit__(self, uint32_t limit=262_144):
+    def __init__(self, uint32_t limit=262_144):
         self.limit = limit
         self.free_head = NOWHERE
         self.wheel = Wheel()

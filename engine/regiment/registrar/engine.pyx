@@ -17,7 +17,7 @@ and what the bindings know suffices:
 * While an answer waits in the delay line, its request is absorbed: the state Trying.
 """
 
-from datetime import UTC, datetime, timedelta
+import datetime
 
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
@@ -25,8 +25,7 @@ from libc.string cimport memcpy
 import msgspec
 
 from regiment.errors import LocalError
-from regiment.registrar.counts import CELL_COUNT as COUNTED
-from regiment.registrar.counts import OFFSETS, name_counts
+from regiment.registrar import counts
 from regiment.registrar.settings import check_settings
 
 from regiment.datagram cimport Batch, Datagram
@@ -55,9 +54,9 @@ cdef enum:
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
-if COUNTED != CELL_COUNT or OFFSETS[:12] != (
+if counts.CELL_COUNT != CELL_COUNT or counts.OFFSETS[:12] != (
         CELL_REQUESTS, CELL_RESPONSES, CELL_DISCARDED, CELL_CREDENTIALS, CELL_RETRANSMISSIONS,
         CELL_FAULTS, CELL_CHANGES, CELL_BINDINGS, CELL_AORS, CELL_USERS, CELL_DELAYED, CELL_SERVER):
     raise ImportError("counts.py and counts.pxd disagree: build again")
@@ -119,7 +118,7 @@ cdef class Engine:
         return told
 
     def counts(self):
-        return name_counts(self.procedure.memory)
+        return counts.name_counts(self.procedure.memory)
 
     def set_faults(self, faults):
         self.settings = check_settings(msgspec.structs.replace(self.settings, faults=faults))
@@ -152,7 +151,7 @@ cdef class Engine:
 cdef int _tell_date(Engine self, int64_t now_ns) except -1:
     # Once a second; strftime would speak the user's language.
     self.date_s = (now_ns + self.wall_offset_ns) // 1_000_000_000
-    at = _EPOCH + timedelta(seconds=self.date_s)
+    at = _EPOCH + datetime.timedelta(seconds=self.date_s)
     text = (f"Date: {_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year:04} "
             f"{at.hour:02}:{at.minute:02}:{at.second:02} GMT\r\n")
     self.procedure.date = text.encode()

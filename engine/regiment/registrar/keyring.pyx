@@ -12,7 +12,7 @@ from libc.string cimport memcpy
 
 
 cdef class Keyring:
-    def __cinit__(self, uint32_t limit=4_194_304):
+    def __init__(self, uint32_t limit=4_194_304):
         self.limit = limit
         self.mask = 255
         self.rings = <Ring*>calloc(self.mask + 1, sizeof(Ring))

@@ -27,7 +27,7 @@ from regiment.sip.comparison cimport uri_equal
 
 
 cdef class Location:
-    def __cinit__(self, int64_t keep_ns, uint32_t limit):
+    def __init__(self, int64_t keep_ns, uint32_t limit):
         self.keep_ns = keep_ns
         self.limit = limit
         self.free_head = NO_AOR

@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp, strlen
 
 from regiment.errors import LocalError
-from regiment.registrar.counts import SIZE_BYTES
+from regiment.registrar import counts
 
 from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 
@@ -89,9 +89,9 @@ cdef int64_t TIMER_J_NS = 32_000_000_000
 
 cdef class Procedure:
     def __init__(self, settings, seed, cells, uint32_t max_aors):
-        self.memory = memoryview(bytearray(SIZE_BYTES) if cells is None else cells).cast("B")
-        if self.memory.readonly or self.memory.nbytes < SIZE_BYTES:
-            raise LocalError(f"the counts need {SIZE_BYTES} bytes that can be written")
+        self.memory = memoryview(bytearray(counts.SIZE_BYTES) if cells is None else cells).cast("B")
+        if self.memory.readonly or self.memory.nbytes < counts.SIZE_BYTES:
+            raise LocalError(f"the counts need {counts.SIZE_BYTES} bytes that can be written")
         self.cells = <uint64_t*>PyMemoryView_GET_BUFFER(self.memory).buf
         self.transaction_key = derive_key(seed, b"transaction")
         self.aor_key = derive_key(seed, b"aor")

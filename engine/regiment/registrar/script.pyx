@@ -5,11 +5,11 @@ from libc.math cimport log
 from libc.stdint cimport int64_t, uint64_t
 
 from regiment.errors import ConfigError
-from regiment.registrar.faults import DELAYS, MAX_DELAY_NS, REASONS, SCOPES
+from regiment.registrar import faults as written
 
 from regiment.registrar.keyed cimport derive_key, keyed_word, next_word, unit_interval
 
-cdef int64_t LONGEST_NS = MAX_DELAY_NS
+cdef int64_t LONGEST_NS = written.MAX_DELAY_NS
 
 
 cdef class Script:
@@ -21,7 +21,7 @@ cdef class Script:
         self.drop_in = faults.drop_in / 100.0
         self.drop_out = faults.drop_out / 100.0
         self.silent = faults.silent
-        self.delay_kind = DELAYS.index(faults.delay.kind)
+        self.delay_kind = written.DELAYS.index(faults.delay.kind)
         self.low_ns = faults.delay.low_ns
         self.high_ns = faults.delay.high_ns
         self.status_count = len(faults.statuses)
@@ -64,7 +64,7 @@ cdef class Script:
 
     def status_of(self, uint64_t transaction, str scope not None):
         """See script.pyi."""
-        cdef const Scripted* found = self.status(transaction, SCOPES.index(scope))
+        cdef const Scripted* found = self.status(transaction, written.SCOPES.index(scope))
         return 0 if found == NULL else found.code
 
     def delay_of(self, uint64_t transaction):
@@ -81,12 +81,12 @@ cdef class Script:
 
 cdef int _keep(Script self, int index, status) except -1:
     cdef Scripted* place = &self.statuses[index]
-    reason = status.reason or REASONS.get(status.code, "Scripted Fault")
+    reason = status.reason or written.REASONS.get(status.code, "Scripted Fault")
     cdef bytes line = f"{status.code} {reason}".encode()
     cdef bytes headers = "".join(f"{name}: {value}\r\n" for name, value in status.headers).encode()
     self.kept.append((line, headers))
     place.code = status.code
-    place.scope = SCOPES.index(status.scope)
+    place.scope = written.SCOPES.index(status.scope)
     place.share = status.percent / 100.0
     place.line = line
     place.line_length = len(line)
