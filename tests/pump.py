@@ -105,10 +105,11 @@ class CoreStation:
         self._inbox.clear()
 
     def work(self, now_ns: int) -> list[tuple[bytes, bytes, bytes]]:
-        if self.resolve is not None:
-            self.resolve(now_ns)
         self.core.expire(now_ns)
         if hasattr(self.core, "launch"):
+            self.core.launch(now_ns)
+        if self.resolve is not None:
+            self.resolve(now_ns)
             self.core.launch(now_ns)
         sent = []
         more = True
@@ -116,6 +117,7 @@ class CoreStation:
             more = self.core.send(self._outbox, now_ns)
             for index in range(len(self._outbox)):
                 data, peer, socket, _ = self._outbox[index]
+                assert peer, "a datagram to nobody"
                 sent.append((self.addresses[socket], peer, data))
             assert len(self._outbox) or not more, "more is waiting, but nothing came"
             self._outbox.clear()
@@ -138,7 +140,6 @@ class Pump:
         """Everything that arrived, in order of arrival."""
         self._flying: list[tuple[int, int, Packet]] = []
         self._counter = 0
-        self._spins = 0
 
     def inject(self, packet: Packet) -> None:
         """Puts a datagram on its way that no station sent; it arrives for certain."""
@@ -147,19 +148,22 @@ class Pump:
 
     def settle(self) -> None:
         """Lets every station work at the present instant until nobody sends any more."""
+        turns = 0
         while self._turn():
-            self._spins += 1
-            assert self._spins < SPIN_LIMIT, f"still busy after {SPIN_LIMIT} turns of one instant"
+            turns += 1
+            assert turns < SPIN_LIMIT, f"still busy after {SPIN_LIMIT} turns of one instant"
 
     def run(self, until_ns: int, stop: Callable[[], bool] = lambda: False) -> bool:
         """Goes on to `until_ns` or until `stop()`, asked after each instant; True: it stopped."""
         self.settle()
+        spins = 0
         while not stop():
             instant = self._next_instant()
             if instant < 0 or instant > until_ns:
                 self.now_ns = max(self.now_ns, until_ns)
                 return False
-            self._spins = self._spins + 1 if instant <= self.now_ns else 0
+            spins = spins + 1 if instant <= self.now_ns else 0
+            assert spins < SPIN_LIMIT, f"a deadline in the past, {SPIN_LIMIT} times"
             self.now_ns = max(self.now_ns, instant)
             self.settle()
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 from pump import MS, START_NS, CoreStation, Packet, Pump, Wire
@@ -19,6 +20,10 @@ REGISTRARS = [peer_from_address(f"198.51.100.{k}", 5060) for k in range(1, 5)]
 SERVER_URI = "sip:registrar.example.com"
 CSEQ_BASE = 5000
 KEY = b"an instance key!"
+DAY_S = 86400
+ALICE = Auth("alice", "alice", "wonderland")
+EXACT = {"max_random_initial_delay": 0, "refresh_jitter": 0.0, "retry_jitter": 0.0}
+"""No randomness in any interval."""
 TICK_NS = MS
 """The wheel's resolution: a timer fires at most this much late."""
 
@@ -203,3 +208,41 @@ def unauthorized(request: Request, nonce: str, **fields: object) -> bytes:
     """A 401 with one challenge of realm ``example.com``."""
     challenge = Challenge("example.com", nonce, **fields)  # type: ignore[arg-type]
     return render(request, Response(401, challenges=(challenge,)))
+
+
+def always(code: int, *headers: str) -> Callable[[Request], Answer]:
+    """A registrar with one answer."""
+    return lambda request: [(0, reply(request, code, *headers))]
+
+
+def scripted(*answers: Callable[[Request], bytes]) -> Callable[[Request], Answer]:
+    """A registrar with an answer for each transaction in turn; the last one for all that follow."""
+    given: list[Request] = []
+
+    def script(request: Request) -> Answer:
+        given.append(request)
+        return [(0, answers[min(len(given), len(answers)) - 1](request))]
+
+    return script
+
+
+def grant(*contacts: Contact, expires: int | None = None) -> Callable[[Request], bytes]:
+    """A 200 with these Contacts."""
+    return lambda request: render(request, Response(200, contacts=contacts, expires=expires))
+
+
+def gaps_s(one: Single) -> list[float]:
+    """Seconds between one transaction and the next, to the millisecond's tenth part."""
+    times = one.times_s
+    return [round(after - before, 2) for before, after in itertools.pairwise(times)]
+
+
+def life(script: Callable[[Request], Answer], seconds: float, **options: object) -> Single:
+    """A registration that runs so long against `script`, with exact intervals."""
+    auths: Sequence[Auth] = options.pop("auths", ())  # type: ignore[assignment]
+    addresses: int = options.pop("addresses", 1)  # type: ignore[assignment]
+    policy = policy_of(**(EXACT | options))
+    one = Single(policy, auths=auths, addresses=addresses, script=script)
+    one.begin()
+    one.run(seconds)
+    return one

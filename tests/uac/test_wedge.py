@@ -10,7 +10,7 @@ from pump import S
 from reference.exchange import Response
 from regiment.model import Auth, Registration
 from responder import reply
-from uac.single import Single, policy_of, render
+from uac.single import EXACT, REGISTRARS, Single, ok, policy_of, render
 from uac.test_oracle import responses
 
 NAMES = [f"r{k}" for k in range(4)]
@@ -37,7 +37,7 @@ class Wedge(RuleBasedStateMachine):
         registrations = [Registration(n, f"sip:{n}@example.com", 0, auths=(auth,)) for n in NAMES]
         self.one = Single(policy, addresses=addresses, registrations=registrations)
         self.one.begin()
-        self.serial = 0
+        self.stopped = False
 
     @rule(seconds=st.sampled_from([0.001, 0.7, 3, 40, 4000]))
     def time_passes(self, seconds: float) -> None:
@@ -81,21 +81,36 @@ class Wedge(RuleBasedStateMachine):
 
     @rule()
     def stop(self) -> None:
+        """The end of a worker, at any moment (rare, or nothing else would be seen)."""
+        self.stopped = True
         self.one.engine.unregister_all(self.one.now_ns, 500.0)
         self.one.pump.settle()
 
     def teardown(self) -> None:
-        """However it went: a stop settles everything in the time of a few transactions."""
+        """However it went: everybody who is not given up comes back, and a stop settles all."""
         if not hasattr(self, "one"):
             return
+        self.comes_back()
         self.one.engine.unregister_all(self.one.now_ns, 500.0)
         self.one.run(32 * 8)
         assert self.one.engine.remaining() == 0
         assert self.one.gauges() == {"unregistered": len(NAMES)}
 
+    def comes_back(self) -> None:
+        """The registrar is well again, and found: whoever is not rejected registers."""
+        one = self.one
+        one.engine.set_rate(0, 0.0)
+        one.peers = REGISTRARS[:1]
+        one.engine.set_addresses(0, one.peers, one.now_ns)
+        one.registrar.script = lambda request: [(0, ok(request, 7200))]
+        one.run(5000)
+        rejected = one.gauges().get("rejected", 0)
+        if not self.stopped:
+            assert one.gauges().get("registered", 0) == len(NAMES) - rejected
+
 
 Wedge.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=100,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
@@ -104,7 +119,7 @@ TestWedge = Wedge.TestCase
 
 
 def test_each_name_is_asked_for_again_when_its_lookup_failed() -> None:
-    one = Single(policy_of(max_random_initial_delay=0, retry_interval=5), addresses=0)
+    one = Single(policy_of(**EXACT, retry_interval=5, max_retries=10**6), addresses=0)
     one.begin()
     one.run(3600)
     assert one.lookups >= 2

@@ -5,13 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pump import S
-from reference.exchange import Challenge, Response
+from reference.exchange import Challenge, Credentials, Response
 from regiment.model import Auth
 from responder import Request, reply
-from uac.single import SERVER_URI, Single, ok, policy_of, render
-
-EXACT = {"max_random_initial_delay": 0, "refresh_jitter": 0.0, "retry_jitter": 0.0}
-ALICE = Auth("alice", "alice", "wonderland")
+from uac.single import ALICE, EXACT, SERVER_URI, Single, ok, policy_of, render
 
 
 def sent(policy_options: dict[str, object] | None = None, **own: object) -> Request:
@@ -155,8 +152,6 @@ def check(one_auth: Auth, challenge: Challenge) -> dict[str, str]:
     one.answer(one.requests[0], render(one.requests[0], Response(code, challenges=(challenge,))))
     request = one.requests[1]
     (line,) = request.credentials
-    from reference.exchange import Credentials
-
     one.check_credentials(
         request,
         [
