@@ -152,7 +152,7 @@ class Repeats:
 
     def _end(self, kind: tuple[object, ...]) -> None:
         _, held, last = self._kinds.pop(kind)
-        if held and len(self._over) < self._limit:
+        if held and len(self._over) < 2 * self._limit:
             self._over.append({**last, "repeated": held})
 
     def _drain(self) -> list[EventDict]:

@@ -109,7 +109,10 @@ def render(moment: Moment, title: str = "regiment") -> RenderableType:
     head.append(f"   {moment.elapsed_s:,.0f} s", style="dim")
     parts: list[RenderableType] = [head]
     if moment.is_registering and moment.desired:
-        parts.append(ProgressBar(total=moment.desired, completed=moment.held))
+        # In a grid of its own: by itself the bar does not end its line.
+        bar = Table.grid(expand=True)
+        bar.add_row(ProgressBar(total=moment.desired, completed=moment.held))
+        parts.append(bar)
     body = Table.grid(padding=(0, 4))
     body.add_row(_state_table(moment), _figure_table(moment), _code_table(moment))
     parts.append(body)
