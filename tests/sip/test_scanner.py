@@ -15,9 +15,8 @@ from regiment.sip.scanner import (
     Scan,
     header_values,
     scan_message,
-    scan_repeatedly,
 )
-from sip.samples import ALL, CHALLENGE_401, ODD_200, OK_200, REGISTER, response
+from sip.samples import ALL, ODD_200, OK_200, REGISTER, response
 
 
 def text(data: bytes, span: tuple[int, int]) -> bytes:
@@ -394,11 +393,6 @@ def test_via_without_branch_has_none() -> None:
 )
 def test_floods_of_64_kilobytes_are_read_as_the_reference_reads_them(flood: bytes) -> None:
     agree(flood)
-
-
-def test_scan_repeatedly_gives_the_verdict_of_one_scan() -> None:
-    assert scan_repeatedly(CHALLENGE_401, 3) == "ok"
-    assert scan_repeatedly(CHALLENGE_401[:-2], 3) == "truncated"
 
 
 def test_verdicts_have_distinct_names() -> None:

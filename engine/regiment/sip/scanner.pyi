@@ -61,6 +61,3 @@ def header_values(data: bytes, name: str) -> list[bytes]:
 
     Raises `ValueError` for another name.
     """
-
-def scan_repeatedly(data: bytes, times: int) -> str:
-    """Scan `data` so many times, without the GIL: for benchmarks. Returns the verdict."""

@@ -411,14 +411,3 @@ def header_values(bytes data not None, str name not None):
     while next_header(data, &message, kind, &cursor, &value):
         found.append(data[value.start:value.start + value.length])
     return found
-
-
-def scan_repeatedly(bytes data not None, int times):
-    cdef Message message
-    cdef const char* text = data
-    cdef uint32_t length = <uint32_t>len(data)
-    cdef int _, error = 0
-    with nogil:
-        for _ in range(times):
-            error = scan(text, length, &message)
-    return ERRORS[error]
