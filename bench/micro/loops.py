@@ -67,8 +67,8 @@ def best_ns(
 def instructions(module: str, *arguments: str, times: int = 2000) -> float:
     """Instructions of one operation, by Valgrind: ``python -m module … --times N`` run twice.
 
-    It counts in a simulated processor: the same each time, and also in virtual machines that have no
-    hardware counters. Ends the program with a line where there is no Valgrind.
+    It counts in a simulated processor: the same each time, and also in virtual machines that have
+    no hardware counters. Ends the program with a line where there is no Valgrind.
     """
     if shutil.which("valgrind") is None:
         raise SystemExit("instructions are counted by valgrind, which is not installed")
