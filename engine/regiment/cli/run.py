@@ -151,10 +151,12 @@ class Session:
         return 0
 
     async def _show(self, shown: view.View) -> None:
+        # Nobody looks at a plain view between its lines.
+        tick_s = view.PLAIN_INTERVAL_S if isinstance(shown, view.PlainView) else TICK_S
         while True:
             shown.update(self._engine.snapshot())
             logs.tell(self._repeats)
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(tick_s)
 
     def _conclude(self, unsettled: int, at_stop: Snapshot, held_s: float) -> None:
         engine = self._engine
