@@ -62,7 +62,7 @@ def test_counts_are_those_of_the_whole_run(run):
     assert run.responses == {200: 97, 401: 103}
     assert run.requests_sent == 200
     assert run.retransmissions == 4
-    assert run.attempts_per_s == pytest.approx(19.4)
+    assert run.attempts_per_s == pytest.approx(9.7)
     assert (run.receive_drops, run.expired, run.worker_restarts) == (6, 1, 1)
     assert run.cpu_s == 2.0
 
@@ -104,6 +104,17 @@ def test_people_see_agree_and_differ(run):
     agreeing = next(line for line in text.splitlines() if "bindings" in line and "97" in line)
     assert "agree" in agreeing
     assert "differ" in text
+
+
+def test_processor_time_before_the_start_is_left_out():
+    memory = bytearray(Scoreboard.size_bytes())
+    board = Scoreboard(memory)
+    board.add("regiment_worker_cpu_seconds_total", (), 300_000_000)
+    at_start = Snapshot.of({0: memory})
+    board.add("regiment_worker_cpu_seconds_total", (), 500_000_000)
+    final = Snapshot.of({0: memory})
+    assert summarise(final, seconds=1, desired=1, at_start=at_start).cpu_s == 0.5
+    assert summarise(final, seconds=1, desired=1).cpu_s == 0.8
 
 
 def test_a_run_of_nothing_can_be_summarised():

@@ -60,6 +60,7 @@ def sections(plan: TrunkPlan) -> Iterator[str]:
         f"expiration={plan.expiration}\n"
         f"max_random_initial_delay={plan.max_random_initial_delay}\n"
         f"retry_interval={plan.retry_interval}\n"
+        "max_retries=4294967295\n"
         "auth_rejection_permanent=no\n\n"
     )
     for number in range(plan.first, plan.first + plan.count):

@@ -33,7 +33,7 @@ class Summary(msgspec.Struct, frozen=True):
 
     version: str
     seconds: float
-    """Length of the run."""
+    """Length of the run, until it was told to stop."""
     desired: int
     registered: int
     """Registered (or being refreshed) when the run was told to stop."""
@@ -46,12 +46,12 @@ class Summary(msgspec.Struct, frozen=True):
     """REGISTERs without retransmissions."""
     retransmissions: int
     attempts_per_s: float
-    """Successful attempts a second over the run."""
+    """Successful attempts a second, un-registering left out."""
     register_duration: Latency
     register_response: Latency
     expired: int
     cpu_s: float
-    """User and system time of all workers."""
+    """User and system time of all workers, without their start if that was known."""
     receive_drops: int
     worker_restarts: int
 
@@ -74,15 +74,18 @@ def summarise(
     *,
     seconds: float,
     desired: int,
+    at_start: Snapshot | None = None,
     at_stop: Snapshot | None = None,
     worker_restarts: int = 0,
 ) -> Summary:
-    """The summary of a run of `seconds`.
+    """The summary of a run that was told to stop after `seconds`.
 
-    `at_stop`: the snapshot before un-registering began (states are taken from it, all counts from
-    `final`).
+    `at_stop`: the snapshot of that moment, before un-registering began: states and the rate are
+    taken from it, all counts from `final`. `at_start`: the one of the moment when registering
+    began; the processor time before it (imports, loading) is left out.
     """
-    states = (at_stop or final).states()
+    held = at_stop or final
+    states = held.states()
     cpu = "regiment_worker_cpu_seconds_total"
     drops = "regiment_udp_receive_drops_total"
     return Summary(
@@ -99,11 +102,11 @@ def summarise(
             if direction == "sent" and method == "REGISTER"
         ),
         retransmissions=final.total("regiment_sip_retransmissions_total"),
-        attempts_per_s=final.attempts(outcome="success") / seconds if seconds > 0 else 0.0,
+        attempts_per_s=held.attempts(outcome="success") / seconds if seconds > 0 else 0.0,
         register_duration=_latency(final, DURATION),
         register_response=_latency(final, "regiment_register_response_seconds"),
         expired=final.value("regiment_registration_expired_total"),
-        cpu_s=final.total(cpu) / 1e9,
+        cpu_s=(final.total(cpu) - (at_start.total(cpu) if at_start else 0)) / 1e9,
         receive_drops=final.total(drops),
         worker_restarts=worker_restarts,
     )
