@@ -60,7 +60,7 @@ class Core:
     def targets(self) -> list[TargetInfo]:
         if "fault" in self._script:
             raise LocalError(self._script["fault"])
-        if self._script.get("dies"):
+        if self._script["life"] <= self._script.get("dies_before_life", 0):
             os._exit(3)
         return [TargetInfo(0, "registrar.test", "127.0.0.1", 9, "udp", len(self), 100.0)]
 
@@ -112,11 +112,12 @@ class ScriptedWorker(process.Worker):
 
     def __init__(self, setup: Any, *rest: Any) -> None:
         super().__init__(setup, *rest)
-        with (FOLDER / f"{setup.index}.lives").open("a") as lives:
-            lives.write(f"{os.getpid()}\n")
+        lives = FOLDER / f"{setup.index}.lives"
+        with lives.open("a") as record:
+            record.write(f"{os.getpid()}\n")
         script = FOLDER / f"{setup.index}.json"
-        if script.exists():
-            self._engine.obey(json.loads(script.read_text()))
+        orders = json.loads(script.read_text()) if script.exists() else {}
+        self._engine.obey({**orders, "life": len(lives.read_text().split())})
         self._warnings["a warning that every worker has"] = None
 
 

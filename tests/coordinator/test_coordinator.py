@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import resource
@@ -181,7 +182,7 @@ def test_a_worker_that_says_why_it_cannot_start_ends_the_start_with_that_line(fo
 
 def test_the_engine_ends_if_no_worker_can_be_started(folder):
     for worker in (0, 1):
-        script(folder, worker, dies=True)
+        script(folder, worker, dies_before_life=99)
 
     async def work() -> None:
         async with Coordinator(options(folder)):
@@ -193,7 +194,7 @@ def test_the_engine_ends_if_no_worker_can_be_started(folder):
 
 
 def test_the_engine_runs_with_the_workers_that_can_be_started(folder):
-    script(folder, 0, dies=True)
+    script(folder, 0, dies_before_life=99)
 
     async def work() -> None:
         async with Coordinator(options(folder)) as engine:
@@ -203,6 +204,40 @@ def test_the_engine_runs_with_the_workers_that_can_be_started(folder):
             status = await engine.status(names_of(1)[0])
             assert status is not None
             assert status.next_attempt_in_s == pytest.approx(100 * len(names_of(1)) / len(NAMES))
+
+    run(work())
+
+
+def test_a_worker_that_dies_while_it_loads_is_fed_again_from_the_front(folder):
+    script(folder, 0, dies_before_life=2)
+
+    async def work() -> None:
+        async with Coordinator(options(folder)) as engine:
+            assert engine.complaint() == ""
+            assert engine.restarts == 2
+            for name in NAMES:
+                assert await engine.status(name) is not None
+
+    run(work())
+
+
+def test_a_process_that_the_system_refuses_is_tried_again(folder, monkeypatch):
+    refusals = [OSError(errno.EAGAIN, "Resource temporarily unavailable")]
+    start_process = seat_module.start_process
+
+    def start(*arguments: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return start_process(*arguments)
+
+    monkeypatch.setattr(seat_module, "start_process", start)
+
+    async def work() -> None:
+        with structlog.testing.capture_logs() as logged:
+            async with Coordinator(options(folder)) as engine:
+                assert engine.restarts == 1
+        (line,) = [line for line in logged if line["log_level"] == "error"]
+        assert line["reason"] == "cannot be started: Resource temporarily unavailable"
 
     run(work())
 
@@ -336,7 +371,7 @@ def test_an_engine_whose_workers_die_while_they_register_goes_on(folder):
 def test_wait_raises_once_no_worker_can_be_started_any_more(folder, monkeypatch):
     async def work() -> None:
         async with Coordinator(options(folder, workers=1)) as engine:
-            script(folder, 0, dies=True)
+            script(folder, 0, dies_before_life=99)
             os.kill(engine.seats[0].pid, signal.SIGKILL)
             await engine.wait()
 
@@ -428,7 +463,7 @@ def test_a_worker_that_dies_while_it_stops_is_not_replaced(folder):
 
 
 def test_a_stop_does_not_wait_for_a_worker_that_is_down(folder):
-    script(folder, 0, dies=True)
+    script(folder, 0, dies_before_life=99)
 
     async def work() -> int:
         async with Coordinator(options(folder)) as engine:
@@ -465,7 +500,7 @@ def test_a_question_goes_to_the_worker_of_the_name(folder):
 
 
 def test_a_question_about_a_worker_that_is_down_says_so(folder):
-    script(folder, 0, dies=True)
+    script(folder, 0, dies_before_life=99)
 
     async def work() -> None:
         async with Coordinator(options(folder)) as engine:
@@ -537,7 +572,7 @@ def test_http_serves_metrics_and_probes(folder):
 
 
 def test_readyz_says_why_not(folder):
-    script(folder, 0, dies=True)
+    script(folder, 0, dies_before_life=99)
 
     async def work() -> None:
         async with Coordinator(options(folder, api=("127.0.0.1", 0))) as engine:
