@@ -125,7 +125,7 @@ cdef class Attempts(Population):
             else:
                 record.kind = K_RETRY
             self.set_state(record, target, R_START)
-        address = target.pick(0, now_ns)
+        address = target.first_free(now_ns)
         record.address = <unsigned char>max(address, 0)
         record.rounds = record.raises = 0
         record.started_ns = 0
@@ -196,7 +196,7 @@ cdef class Attempts(Population):
     cdef bint next_address(self, uint32_t slot, Record* record, Target target,
                            int64_t now_ns) except -1:
         """408 and 503 go on to the next address inside the attempt, uncounted."""
-        cdef int address = target.pick(record.address + 1, now_ns)
+        cdef int address = target.next_free(record.address, now_ns)
         if address < 0:
             self.want_addresses(target, now_ns)
             return False
@@ -365,7 +365,7 @@ cdef class Attempts(Population):
         cdef int64_t wait_ns
         cdef int old = record.state
         decide(&policy.rules, record.retries, result, &verdict)
-        if result.code == 494 and self.again_after_494(record, policy):
+        if result.code == 494 and result.retry_after_s <= 0 and self.again_after_494(record, policy):
             verdict.waits, verdict.counted, verdict.wait_s = True, True, 0
         nonces_free(&record.nonce)
         if record.kind == K_UNREGISTER and record.state == S_UNREGISTERING:

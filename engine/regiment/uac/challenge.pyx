@@ -223,16 +223,22 @@ cdef void write_cnonce(char* out, unsigned long long salt) noexcept nogil:
 cdef int take_authentication_info(Record* record, const char* data,
                                   const Message* message) except -1:
     cdef AuthenticationInfo info
-    cdef Nonce* nonce = record.nonce
+    cdef Nonce* held = record.nonce
+    cdef Nonce* nonce
     cdef Nonce* new
-    if message.count[H_AUTHENTICATION_INFO] == 0 or nonce == NULL:
+    if message.count[H_AUTHENTICATION_INFO] == 0 or held == NULL:
         return 0
     if read_authentication_info(data, message.first[H_AUTHENTICATION_INFO], &info) != 0:
         return 0
     if not 0 < info.nextnonce.length <= NONCE_BYTES_MAX:
         return 0
-    while nonce != NULL and (nonce.is_proxy or not nonce.used):
-        nonce = nonce.next
+    nonce = NULL
+    while held != NULL:
+        if held.used and not held.is_proxy:
+            if nonce != NULL:          # two realms: the header does not say whose nonce it is
+                return 0
+            nonce = held
+        held = held.next
     if nonce == NULL:
         return 0
     new = nonce_new(

@@ -10,7 +10,6 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
-from regiment.datagram cimport peer_from_bytes
 from regiment.metrics.scoreboard cimport Scoreboard, record_ns
 from regiment.sip.branch cimport BRANCH_BYTES, read_branch
 from regiment.sip.request cimport Fill, Template
@@ -27,7 +26,6 @@ from regiment.uac.policy cimport (
 from regiment.uac.registration cimport (
     BEGUN, ICMP_ONCE, ICMP_TWICE, IN_QUEUE, IN_SEND, SENT, SETTLED,
 )
-from regiment.uac.target cimport ADDRESSES_MAX
 from regiment.uac.transaction cimport (
     TX_1XX, TX_FINAL, TX_PROCEEDING, TX_TRANSPORT_ERROR, TX_TRYING, transaction_advance,
 )
@@ -153,7 +151,12 @@ cdef class Engine(Attempts):
         self.begun = self.count
 
     def set_rate(self, target, rate):
-        bucket_set_rate(&(<Target>self.target_list[target]).bucket, rate)
+        cdef Target paced = <Target>self.target_list[target]
+        bucket_set_rate(&paced.bucket, rate)
+        paced.bucket.theoretical_ns = 0
+        if paced.queue.count and not paced.ready:
+            paced.ready = True
+            self.ready.append(paced)
 
     def set_row(self, target, row):
         cdef Target moved = <Target>self.target_list[target]
@@ -169,11 +172,9 @@ cdef class Engine(Attempts):
         resolved.resolving = False
         resolved.resolved_ns = now_ns
         if peers:
-            memset(resolved.addresses, 0, sizeof(resolved.addresses))
-            resolved.address_count = <uint32_t>min(len(peers), ADDRESSES_MAX)
+            resolved.take(peers, now_ns)
             for at in range(resolved.address_count):
-                peer_from_bytes(&resolved.addresses[at].peer, peers[at])
-                self.inbound.trust(&resolved.addresses[at].peer)
+                self.inbound.trust(&resolved.addresses[resolved.order[at]].peer)
             if resolved.queue.count and not resolved.ready:
                 resolved.ready = True
                 self.ready.append(resolved)
@@ -457,6 +458,7 @@ cdef class Engine(Attempts):
             record.started_ns = now_ns
             record_ns(self.cells.schedule_delay, now_ns - record.intended_ns)
         record.give_up_ns = now_ns + policy.rules.timer_b_ms * NS_PER_MS
+        policy.target.addresses[record.address].busy_until_ns = record.give_up_ns
         record.timer_e_ms = policy.rules.timer_t1_ms
         self.cells.requests_sent[0] += 1
         self.wheel.arm(slot, min(now_ns + record.timer_e_ms * NS_PER_MS, record.give_up_ns))

@@ -74,6 +74,9 @@ cdef int64_t granted_s(const char* data, const Message* message, const char* con
         if more == 0:
             break
         if more < 0:
+            # somebody else's odd Contact does not undo what was said of ours before it
+            if search.uris or search.lines:
+                break
             return GRANT_UNREADABLE
         look_at(data, &value, contact, contact_length, &our_user, line, line_length, &search)
     if search.uris:

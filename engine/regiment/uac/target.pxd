@@ -4,11 +4,13 @@ from regiment.datagram cimport Peer
 from regiment.uac.governor cimport Bucket, Queue
 
 cdef enum:
-    ADDRESSES_MAX = 32
+    ADDRESSES_MAX = 32           # how many of a lookup's addresses are kept
+    PLACES = 64                  # addresses remembered: those, and former ones still in use
 
 cdef struct Address:
     Peer peer
     int64_t gated_until_ns       # a 503 with Retry-After came from it
+    int64_t busy_until_ns        # a transaction towards it may run until then
 
 cdef class Target:
     cdef readonly uint32_t index
@@ -18,7 +20,10 @@ cdef class Target:
     cdef readonly double max_rate
     cdef bint is_literal
     cdef uint16_t socket
-    cdef Address addresses[ADDRESSES_MAX]
+    # An address keeps its place as long as a transaction may need it, whatever the resolver says
+    # meanwhile; `order` names the places of the present ones, best first.
+    cdef Address addresses[PLACES]
+    cdef uint8_t order[ADDRESSES_MAX]
     cdef uint32_t address_count
     cdef bint resolving, ready   # ready: stands in the list that the next launch() drains
     cdef int64_t resolved_ns     # when the last lookup ended
@@ -30,8 +35,14 @@ cdef class Target:
     cdef int64_t reuse_off_until_ns
     cdef uint64_t icmp_errors
 
-    # index of the first address at or after `start` that is not gated, or -1
-    cdef int pick(self, int start, int64_t now_ns) noexcept nogil
+    # the place of the first address that is not gated, in order; -1: none
+    cdef int first_free(self, int64_t now_ns) noexcept nogil
+    # the same among those that stand after the one at `place`
+    cdef int next_free(self, int place, int64_t now_ns) noexcept nogil
+    cdef int _pick(self, uint32_t start, int64_t now_ns) noexcept nogil
+    # takes the answer of a lookup
+    cdef int take(self, list peers, int64_t now_ns) except -1
+    cdef int _place_for(self, const Peer* peer, uint32_t taken, int64_t now_ns) noexcept nogil
     # when the first of its addresses is free again; 0: one is free now
     cdef int64_t gate_ns(self, int64_t now_ns) noexcept nogil
     cdef bint reuse_allowed(self, int64_t now_ns) noexcept nogil
