@@ -41,8 +41,8 @@ class Engine:
     def receive(self, inbox: Batch, now_ns: int) -> None:
         """Reads every datagram of `inbox`, does what it asks and queues the answer.
 
-        Some 1.3 µs for a challenge, 3.3 µs for a REGISTER with credentials. Answers beyond 4,096 that
-        wait for `send` are dropped and counted. Raises `MemoryError` only.
+        Some 1.3 µs for a challenge, 3.3 µs for a REGISTER with credentials. Answers beyond 4,096
+        that wait for `send` are dropped and counted. Raises `MemoryError` only.
         """
 
     def expire(self, now_ns: int) -> None:
