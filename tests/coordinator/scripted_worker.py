@@ -1,4 +1,4 @@
-"""A real worker process with a core that does what a script says; see `test_coordinator`.
+"""A real worker process with a core that does what a script says; see `scripted_engine`.
 
 ``REGIMENT_TEST_SCRIPT`` names a directory. In it `N.json` is the script of worker N, and a line is
 added to `N.lives` for each of its lives.

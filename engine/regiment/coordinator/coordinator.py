@@ -384,8 +384,9 @@ class Coordinator:
             seat.close()
         if self._server is not None:
             await self._server.close()
-        if self._failed is not None and not self._failed.done():
-            self._failed.cancel()
+        if self._failed is not None and not self._failed.cancel():
+            # Told or not: whoever closes wants to hear no more of it.
+            self._failed.exception()
 
 
 def ensure_descriptors(needed: int) -> None:

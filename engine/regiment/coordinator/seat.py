@@ -82,6 +82,7 @@ class Seat:
         self._deaths: deque[float] = deque(maxlen=DEATHS)
         self._started_s = 0.0
         self._fault = ""
+        self._ever_begun = False
         self._leaving = asyncio.Event()
         self._asked: dict[int, asyncio.Future[Status | None]] = {}
         self._questions = 0
@@ -194,7 +195,7 @@ class Seat:
                 self._owner.on_warnings(self, loaded.warnings)
                 self._owner.on_loaded(self)
             case control.Began():
-                self.running = self.has_begun = True
+                self.running = self.has_begun = self._ever_begun = True
                 self._owner.on_began(self)
             case control.Happened(events):
                 self._owner.on_events(self, events)
@@ -233,8 +234,10 @@ class Seat:
     def stop(self, rate: float) -> None:
         """Tells the worker to un-REGISTER everything and to end; nobody takes its place."""
         self._leaving.set()
-        if self.running:
+        if self._ever_begun:
+            # Whoever sits here now: these may have a binding that a dead worker made.
             self.remaining = len(self.roster)
+        if self.running:
             self._say(control.Stop(rate))
         else:
             self.kill()

@@ -295,7 +295,12 @@ def main() -> None:
     gc.disable()
     control_fd, board_fd = (int(argument) for argument in sys.argv[1:3])
     board = Scoreboard(mmap.mmap(board_fd, Scoreboard.size_bytes()))
-    uvloop.run(live(socket.socket(fileno=control_fd), board))
+    try:
+        uvloop.run(live(socket.socket(fileno=control_fd), board))
+    except Exception as error:
+        if os.environ.get("REGIMENT_DEBUG") == "1":
+            raise
+        sys.exit(f"regiment: a worker ended: {control.reason_of(error)}")
 
 
 if __name__ == "__main__":
