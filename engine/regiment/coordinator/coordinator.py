@@ -384,9 +384,10 @@ class Coordinator:
             seat.close()
         if self._server is not None:
             await self._server.close()
-        if self._failed is not None and not self._failed.cancel():
+        if self._failed is not None:
             # Told or not: whoever closes wants to hear no more of it.
-            self._failed.exception()
+            self._failed.cancel()
+            await asyncio.gather(self._failed, return_exceptions=True)
 
 
 def ensure_descriptors(needed: int) -> None:
