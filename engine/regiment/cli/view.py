@@ -158,7 +158,9 @@ class TerminalView:
 
     def update(self, snapshot: Snapshot) -> None:
         """Redraws."""
-        self._live.update(render(self._course.take(snapshot), self._title), refresh=True)
+        panel = render(self._course.take(snapshot), self._title)
+        # The empty line takes the ^C that a terminal echoes; at the panel's edge it would wrap.
+        self._live.update(Group(panel, ""), refresh=True)
 
 
 class PlainView:
