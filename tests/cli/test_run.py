@@ -1,0 +1,139 @@
+"""`regiment run`: its arguments, and what it makes of events. Runs of it are in tests/system."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import structlog
+
+from regiment.cli.run import finished_before, log_events, parse_api, parse_shard, read_token
+from regiment.errors import LocalError
+from regiment.model import Event
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0/1", (0, 1)), ("2/3", (2, 3)), ("1023/1024", (1023, 1024))],
+)
+def test_a_shard_is_k_of_n(text, expected):
+    assert parse_shard(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "1/", "/2", "3/3", "-1/2", "0/0", "a/b", "0/1025", "1/2/3", "²/3"]
+)
+def test_a_shard_that_is_none_is_one_line(text):
+    with pytest.raises(LocalError, match="--shard") as caught:
+        parse_shard(text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("none", None),
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("127.0.0.1", ("127.0.0.1", 9465)),
+        ("[::1]:9000", ("::1", 9000)),
+        ("localhost:1", ("localhost", 1)),
+    ],
+)
+def test_the_api_listens_at_an_address_or_nowhere(text, expected):
+    assert parse_api(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", ":9465", "x:y", "x:70000", "[x]:1"])
+def test_an_api_address_that_is_none_names_the_option(text):
+    with pytest.raises(LocalError, match="--api"):
+        parse_api(text)
+
+
+def test_the_token_is_the_files_before_the_environments(tmp_path, monkeypatch):
+    file = tmp_path / "token"
+    file.write_text("from-file\n")
+    monkeypatch.setenv("REGIMENT_TOKEN", " from-environment ")
+    assert read_token(file) == "from-file"
+    assert read_token(None) == "from-environment"
+    monkeypatch.delenv("REGIMENT_TOKEN")
+    assert read_token(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "No such file"), (b" \n", "empty"), (b"\xff\xfe\xfd", "not a text")],
+)
+def test_a_token_file_that_cannot_be_used_is_one_line_with_its_name(tmp_path, content, said):
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(LocalError, match=said) as caught:
+        read_token(file)
+    assert str(file) in str(caught.value)
+
+
+async def fail() -> None:
+    raise LocalError("broken")
+
+
+def test_work_that_is_done_first_is_true_and_its_error_raised():
+    async def scenario() -> None:
+        assert await finished_before(asyncio.sleep(0), asyncio.Event())
+        with pytest.raises(LocalError, match="broken"):
+            await finished_before(fail(), asyncio.Event())
+
+    asyncio.run(scenario())
+
+
+def test_an_event_that_comes_first_is_false_and_cancels_the_work():
+    cancelled: list[bool] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append(True)
+
+    async def scenario() -> None:
+        event = asyncio.Event()
+        asyncio.get_running_loop().call_soon(event.set)
+        assert not await finished_before(work(), event)
+
+    asyncio.run(scenario())
+    assert cancelled == [True]
+
+
+def logged(*events: Event) -> list[Any]:
+    with structlog.testing.capture_logs() as lines:
+        log_events(events)
+    return lines
+
+
+def test_a_failure_is_a_warning_with_all_that_is_known():
+    event = Event("t1", "registering", "waiting", 503, "throttled", "Busy", 12.34, "reg.example")
+    assert logged(event) == [
+        {
+            "log_level": "warning",
+            "event": "registration failed",
+            "name": "t1",
+            "registrar": "reg.example",
+            "state": "waiting",
+            "code": 503,
+            "failure_class": "throttled",
+            "reason": "Busy",
+            "retry_in_s": 12.3,
+        }
+    ]
+
+
+def test_what_is_not_known_is_left_out():
+    assert logged(Event("t1", "waiting", "registered", 200)) == [
+        {
+            "log_level": "info",
+            "event": "registration changed",
+            "name": "t1",
+            "state": "registered",
+            "code": 200,
+        }
+    ]
