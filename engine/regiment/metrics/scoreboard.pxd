@@ -7,7 +7,7 @@ cdef class Scoreboard:
     cdef Py_ssize_t cell_count
 
     # The address of one cell / of one histogram, looked up by name once, at set-up.
-    # `labels` in the catalogue's order, without `registrar`; `row` = the registrar's row (0 = other).
+    # `labels` in the catalogue's order, without `registrar`; `row` = the registrar's (0 = other).
     # Unknown name or label value: KeyError.
     cdef uint64_t* cell(self, str family, tuple labels, int row=*) except NULL
     cdef uint64_t* histogram(self, str family, tuple labels) except NULL
