@@ -2,8 +2,8 @@
 
 A registration as the user wrote it is split in two, because a file with 300,000 trunks has a
 handful of distinct settings and 300,000 names: `Policy` holds what many registrations share,
-`Registration` what is its own. Both travel as msgpack arrays (``array_like``) between the loader, the coordinator
-and the workers.
+`Registration` what is its own. Both travel as msgpack arrays (``array_like``) between the loader,
+the coordinator and the workers.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from regiment.uac.transaction cimport (
 )
 from regiment.sip.request cimport Fill
 
-from regiment.model import CLASSES, STATES, Event
+from regiment import model
 
 cdef int64_t NS_PER_S = 1_000_000_000
 cdef int64_t NS_PER_MS = 1_000_000
@@ -365,7 +365,8 @@ cdef class Attempts(Population):
         cdef int64_t wait_ns
         cdef int old = record.state
         decide(&policy.rules, record.retries, result, &verdict)
-        if result.code == 494 and result.retry_after_s <= 0 and self.again_after_494(record, policy):
+        if result.code == 494 and result.retry_after_s <= 0 and self.again_after_494(
+                record, policy):
             verdict.waits, verdict.counted, verdict.wait_s = True, True, 0
         nonces_free(&record.nonce)
         if record.kind == K_UNREGISTER and record.state == S_UNREGISTERING:
@@ -425,9 +426,9 @@ cdef class Attempts(Population):
             self.notes_dropped += 1
             return 0
         reason = "" if record.reason == NULL else (<bytes>record.reason).decode("utf-8", "replace")
-        self.noted.append(Event(
-            self.name_of(record), STATES[old], STATES[record.state], record.code,
-            CLASSES[record.failure_class], reason, retry_in_s, target.label))
+        self.noted.append(model.Event(
+            self.name_of(record), model.STATES[old], model.STATES[record.state], record.code,
+            model.CLASSES[record.failure_class], reason, retry_in_s, target.label))
         return 0
 
     cdef void fill_in(self, Record* record, PolicyState policy, Fill* fill) noexcept nogil:

@@ -1,7 +1,7 @@
 """The scoreboard cells that this core writes, looked up once: counting costs an addition."""
 
-from regiment.metrics.catalogue import CODE_CLASSES, METHODS, RESPONSE_METHODS
-from regiment.model import KINDS, OUTCOMES, STATES
+from regiment import model
+from regiment.metrics import catalogue
 
 
 cdef class Cells:
@@ -12,13 +12,13 @@ cdef class Cells:
         self.board = board
         for at in range(ROWS):
             self._take_row(at)
-        for at, state in enumerate(STATES):
+        for at, state in enumerate(model.STATES):
             self.transitions[at] = board.cell(
-                "regiment_registration_transitions_total", (state, STATES[0]))
-        for at, kind in enumerate(KINDS):
+                "regiment_registration_transitions_total", (state, model.STATES[0]))
+        for at, kind in enumerate(model.KINDS):
             self.duration[at] = board.histogram("regiment_register_duration_seconds", (kind,))
             self.response[at] = board.histogram("regiment_register_response_seconds", (kind,))
-        for at, code_class in enumerate(CODE_CLASSES):
+        for at, code_class in enumerate(catalogue.CODE_CLASSES):
             self.transaction[at] = board.histogram(
                 "regiment_transaction_duration_seconds", (code_class,))
         self.schedule_delay = board.histogram("regiment_schedule_delay_seconds", ())
@@ -28,10 +28,10 @@ cdef class Cells:
     cdef int _take_row(self, int row) except -1:
         cdef int kind
         cdef Scoreboard board = self.board
-        self.rows[row].states = board.cell("regiment_registrations", (STATES[0],), row)
+        self.rows[row].states = board.cell("regiment_registrations", (model.STATES[0],), row)
         for kind in range(4):
             self.rows[row].attempts[kind] = board.cell(
-                "regiment_register_attempts_total", (KINDS[kind], OUTCOMES[0]), row)
+                "regiment_register_attempts_total", (model.KINDS[kind], model.OUTCOMES[0]), row)
         self.rows[row].expiring = board.cell("regiment_registrations_expiring", ("10s",), row)
         self.rows[row].expired = board.cell("regiment_registration_expired_total", (), row)
         return 0
@@ -48,8 +48,8 @@ cdef class Cells:
         self.wrong_cseq = board.cell("regiment_sip_discarded_total", ("cseq",))
         self.retransmitted = board.cell("regiment_sip_discarded_total", ("retransmitted",))
         self.inbound_limit = board.cell("regiment_sip_discarded_total", ("inbound_limit",))
-        self.inbound = board.cell("regiment_inbound_requests_total", (METHODS[0],))
-        for at, method in enumerate(RESPONSE_METHODS):
+        self.inbound = board.cell("regiment_inbound_requests_total", (catalogue.METHODS[0],))
+        for at, method in enumerate(catalogue.RESPONSE_METHODS):
             self.answered[at] = board.cell("regiment_sip_responses_total", ("sent", method, "100"))
         return 0
 

@@ -8,9 +8,13 @@ from regiment.sip.digest cimport digest_bytes, ha1, read_hex
 from regiment.sip.response cimport A_MD5, A_SHA256, A_SHA512_256
 
 from regiment.errors import LocalError
-from regiment.model import MD5, SHA256, SHA512_256
+from regiment import model
 
-cdef dict NUMBERS = {MD5: <int>A_MD5, SHA256: <int>A_SHA256, SHA512_256: <int>A_SHA512_256}
+cdef dict NUMBERS = {
+    model.MD5: <int>A_MD5,
+    model.SHA256: <int>A_SHA256,
+    model.SHA512_256: <int>A_SHA512_256,
+}
 
 
 cdef inline char lower(char c) noexcept nogil:

@@ -31,7 +31,7 @@ from regiment.uac.transaction cimport (
 )
 
 from regiment.errors import LocalError
-from regiment.model import CLASSES, STATES, Status
+from regiment import model
 from regiment.uac.destination import TargetInfo, destination_of, label_of
 
 cdef int64_t NS_PER_S = 1_000_000_000
@@ -584,14 +584,14 @@ cdef class Engine(Attempts):
         due = self.wheel.due_ns(<uint32_t>slot)
         if record.transaction == TX_TRYING or record.transaction == TX_PROCEEDING:
             due = -1
-        return Status(
+        return model.Status(
             name=name,
             server_uri=policy.policy.server_uri,
             client_uri=(<bytes>record.text[:record.client_uri_length]).decode(
                 "utf-8", "surrogateescape"),
-            state=STATES[record.state],
+            state=model.STATES[record.state],
             code=record.code,
-            failure_class=CLASSES[record.failure_class],
+            failure_class=model.CLASSES[record.failure_class],
             reason="" if record.reason == NULL else (<bytes>record.reason).decode(
                 "utf-8", "replace"),
             call_id=(<bytes>(<char*>record.call_id)[:16]).hex(),

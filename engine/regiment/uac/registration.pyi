@@ -2,15 +2,24 @@
 
 from typing_extensions import disjoint_base
 
+from regiment.model import Policy
+from regiment.sip.request import Template
+from regiment.uac.target import Target
+
 EVENTS: tuple[str, ...]
 
 @disjoint_base
 class PolicyState:
     """A policy made ready to be used by many registrations."""
 
+    policy: Policy
+    def __init__(self, policy: Policy, template: Template, target: Target, socket: int) -> None: ...
+
 @disjoint_base
 class Population:
     """All records of one engine, found by slot or by name."""
+
+    def __init__(self, instance_key: bytes) -> None: ...
 
 def advance(state: str, event: str) -> str:
     """One step of the life-cycle: the state that follows; the same where the event means nothing.

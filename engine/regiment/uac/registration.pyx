@@ -33,7 +33,7 @@ from regiment.uac.policy cimport (
 )
 
 from regiment.errors import LocalError
-from regiment.model import STATES
+from regiment import model
 from regiment.sip.uri import identity_uri
 
 cdef enum:
@@ -70,7 +70,7 @@ EVENTS = ("start", "success", "wait", "reject", "unregister", "release")
 
 def advance(state, event):
     """One step of the life-cycle, by names, for tests."""
-    return STATES[registration_advance(STATES.index(state), EVENTS.index(event))]
+    return model.STATES[registration_advance(model.STATES.index(state), EVENTS.index(event))]
 
 
 cdef class PolicyState:

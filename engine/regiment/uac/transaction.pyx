@@ -23,8 +23,8 @@
 
 The registration record holds the state: RFC 3261 10.2 allows one REGISTER at a time, so there is
 no table of transactions. Timer K needs no timer either: each transaction has a generation of its
-own in its branch, so a late copy of a final response is recognised (and counted) whatever the record does
-by then.
+own in its branch, so a late copy of a final response is recognised (and counted) whatever the
+record does by then.
 """
 
 
