@@ -32,7 +32,8 @@ Readings: where the documents leave a choice, this model takes the one named her
 16. "Never under 1 s" holds for the refresh after its jitter.
 17. Our Contact with `expires=0` counts as §2.3 step 4 has it: the Expires header, else what was
     asked for.
-18. A 2xx whose Contacts cannot be read, and an `Expires: 0`, are temporary: retry_interval.
+18. A 2xx whose Contacts cannot be read, and an `Expires: 0`, are temporary: retry_interval. A
+    broken Contact behind one that is ours (by URI or line) does no harm.
 19. No answer and a received 408: outcome timeout. The code of silence and ICMP is 0.
 20. 503 and Retry-After are throttled, whatever else the code says (401 with Retry-After too).
 21. A failed attempt forgets the cached nonces; so does nonce_reuse=no after each 2xx.
@@ -312,7 +313,7 @@ class Registration:
             self._end("", "success", response.code)
             self.state = "unregistered"
             return None
-        granted = self.granted_by(response) if response.readable else 0
+        granted = self.granted_by(response) if self._is_understood(response) else 0
         if not granted:
             return self._failed(now_ns, response.code, "protocol", "rejected", temporary=True)
         if any(known.cached for known in attempt.sent):
@@ -333,6 +334,10 @@ class Registration:
             return self.stop(now_ns)
         low, high = refresh_window_ns(self.policy, granted)
         return Wait(now_ns + low, now_ns + high)
+
+    def _is_understood(self, response: Response) -> bool:
+        ours = ("uri", "line") if self.policy.line else ("uri",)
+        return response.readable or any(known.match in ours for known in response.contacts)
 
     def granted_by(self, response: Response) -> int:
         """Whose expiry it is: §2.3 with the row *whose expiry*."""

@@ -107,6 +107,17 @@ def test_an_answer_is_never_longer_than_asked_plus_tag_and_allow(
         assert len(answer) <= len(asked) + extra
 
 
+def test_a_terse_request_whose_answer_would_be_longer_gets_none(one: Single) -> None:
+    terse = (
+        b"OPTIONS sip:s SIP/2.0\r\nv:SIP/2.0/UDP h;branch=z9hG4bK1;rport\r\nf:<sip:a@b>;tag=1\r\n"
+        b"t:<sip:c@d>\r\ni:1\r\nCSeq:1 OPTIONS\r\n\r\n"
+    )
+    assert ask(one, terse) == []
+    assert one.board.get("regiment_sip_discarded_total", ("inbound_limit",)) == 1
+    wordy = terse.replace(b"CSeq", b"s:" + b"x" * 200 + b"\r\nCSeq")
+    assert len(ask(one, wordy)) == 1
+
+
 def test_a_source_gets_fifty_answers_a_second_and_its_targets_all(one: Single) -> None:
     strangers = sum(len(ask(one, request("OPTIONS"))) for _ in range(80))
     assert strangers == 50

@@ -306,7 +306,11 @@ def test_a_retry_after_gate_outlives_a_lookup_that_brings_the_same_addresses() -
             return [(0, reply(request, 503, "Retry-After: 1000"))]
         return [(0, ok(request, 60))] if len(one.requests) < 3 else ()
 
-    one = Single(policy_of(**(EXACT | {"retry_interval": 30})), addresses=2, script=script)
+    one = Single(
+        policy_of(**(EXACT | {"retry_interval": 30, "max_retries": 100})),
+        addresses=2,
+        script=script,
+    )
     one.begin()
     one.run(900)
     gated, *later = one.requests
