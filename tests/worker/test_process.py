@@ -124,6 +124,7 @@ class Talk:
         self.reader = reader
         self.writer = writer
         self.core: Core
+        self.target_host = "127.0.0.1"
         self.board = Scoreboard(bytearray(Scoreboard.size_bytes()))
 
     def say(self, message: control.ToWorker) -> None:
@@ -161,6 +162,7 @@ def converse(
 
         def make_core(board: Scoreboard, **given: Any) -> Core:
             talk.core = Core(board, **given)
+            talk.core.host = talk.target_host
             return talk.core
 
         worker = asyncio.create_task(process.live(theirs, talk.board, make_core))
@@ -339,8 +341,8 @@ def test_a_name_is_looked_up_and_the_core_told_its_addresses():
 
 def test_a_target_of_the_other_family_is_an_error_for_the_core_and_no_fault():
     async def conversation(talk: Talk) -> None:
+        talk.target_host = "2001:db8::1"
         await talk.load()
-        talk.core.host = "2001:db8::1"
         talk.say(control.Begin((0,), (0.0,)))
         assert await talk.hear() == control.Began()
         await until(lambda: 0 in talk.core.addresses)

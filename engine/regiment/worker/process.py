@@ -25,6 +25,7 @@ from regiment.errors import LocalError, RegimentError
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.net import resolver, udp
 from regiment.net.address import family_of
+from regiment.uac.destination import TargetInfo
 from regiment.uac.engine import Engine
 from regiment.worker import control
 from regiment.worker.alarm import Alarm, die_with_parent
@@ -70,6 +71,7 @@ class Worker:
             failed=self.fail,
         )
         self._meter = Meter(board, self._shard)
+        self._targets: tuple[TargetInfo, ...] = ()
         self._bound: list[control.Bound] = []
         self._warnings: dict[str, None] = {}
         self._lookups: set[asyncio.Task[None]] = set()
@@ -141,10 +143,11 @@ class Worker:
         gc.collect()
         gc.freeze()
         gc.enable()
+        self._targets = tuple(self._engine.targets())
         self._say(
             control.Loaded(
                 len(self._engine),
-                tuple(self._engine.targets()),
+                self._targets,
                 tuple(self._bound),
                 tuple(self._warnings),
             )
@@ -196,7 +199,7 @@ class Worker:
 
     async def _look_up(self, number: int) -> None:
         """Resolves a target's name in a thread and tells the core."""
-        target = self._engine.targets()[number]
+        target = self._targets[number]
         peers: list[bytes] = []
         reason = ""
         try:
