@@ -90,14 +90,23 @@ class Run:
         )
         return [int(pid) for pid in found.stdout.split()]
 
-    async def metric(self, name: str) -> float:
-        """The sum of all series whose name and labels begin with `name`."""
-        host, _, port = self.url.removeprefix("http://").rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
-        text = (await reader.read()).decode()
-        writer.close()
-        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
+    async def metric(self, name: str, *labels: str) -> float:
+        """The sum of all series whose name and labels begin with `name` and that have `labels`."""
+        lines = (await exposition(self.url)).splitlines()
+        series = [line for line in lines if line.startswith(name)]
+        return sum(
+            float(line.split()[-1]) for line in series if all(each in line for each in labels)
+        )
+
+
+async def exposition(url: str) -> str:
+    """What Prometheus would read at ``http://HOST:PORT``."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
+    text = (await reader.read()).decode()
+    writer.close()
+    return text.partition("\r\n\r\n")[2]
 
 
 @asynccontextmanager
