@@ -33,9 +33,9 @@ from regiment import model
 
 cdef int64_t NS_PER_S = 1_000_000_000
 cdef int64_t NS_PER_MS = 1_000_000
-# Refreshes of long bindings are drawn together to this grid (earlier, never later), so that an
-# idle engine wakes for several at once.
-cdef int64_t GRID_NS = 64_000_000
+# Refreshes are drawn together to a grid (earlier, never later), so that an idle engine wakes for
+# several at once: to a thousandth of the window in which they are spread, at most 250 ms.
+cdef int64_t GRID_NS_MAX = 250_000_000
 cdef int64_t LOOKUP_PAUSE_NS = 5_000_000_000
 
 cdef enum:
@@ -351,8 +351,8 @@ cdef class Attempts(Population):
             return self.enqueue(slot, record, target)
         refresh_window_ns(&policy.rules, record.granted_s, &earliest, &latest)
         due_ns = received_ns + earliest + <int64_t>(self.uniform() * (latest - earliest))
-        if latest - earliest > 16 * GRID_NS:
-            due_ns -= due_ns % GRID_NS
+        due_ns -= due_ns % max(min((latest - earliest) // 1000, GRID_NS_MAX), <int64_t>1)
+        due_ns = max(due_ns, received_ns + earliest)
         self.plan(slot, record, due_ns)
         if recovered:
             self.note(record, target, old, -1.0)

@@ -4,6 +4,7 @@ from regiment.metrics.scoreboard cimport Scoreboard
 
 cdef enum:
     ROWS = 51
+    METHODS = 15
 
 cdef struct Row:
     uint64_t* states           # by State
@@ -37,6 +38,7 @@ cdef class Cells:
     cdef uint64_t* gated
     cdef uint64_t* cseq_high
     cdef uint64_t* inbound             # by Method
+    cdef uint64_t* requests_answered[METHODS]
     cdef uint64_t* answered[3]         # responses sent by method group, by status - 100
     cdef int _take_row(self, int row) except -1
     cdef int _take_wire(self) except -1

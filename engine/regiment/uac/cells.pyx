@@ -49,6 +49,9 @@ cdef class Cells:
         self.retransmitted = board.cell("regiment_sip_discarded_total", ("retransmitted",))
         self.inbound_limit = board.cell("regiment_sip_discarded_total", ("inbound_limit",))
         self.inbound = board.cell("regiment_inbound_requests_total", (catalogue.METHODS[0],))
+        for at, method in enumerate(catalogue.METHODS):
+            self.requests_answered[at] = board.cell(
+                "regiment_sip_requests_total", ("received", method, "udp"))
         for at, method in enumerate(catalogue.RESPONSE_METHODS):
             self.answered[at] = board.cell("regiment_sip_responses_total", ("sent", method, "100"))
         return 0

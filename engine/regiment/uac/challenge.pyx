@@ -14,7 +14,7 @@ from regiment.sip.digest cimport (
     Credentials, credentials_into, digest_bytes, response_into, unescape_into,
 )
 from regiment.sip.response cimport (
-    A_MD5, A_NONE, A_UNKNOWN, AuthenticationInfo, Challenge, read_authentication_info,
+    A_MD5, A_NONE, A_SHA512_256, A_UNKNOWN, AuthenticationInfo, Challenge, read_authentication_info,
     read_challenge,
 )
 from regiment.sip.scanner cimport (
@@ -25,6 +25,11 @@ from regiment.uac.credentials cimport (
 )
 from regiment.uac.policy cimport ROUNDS_MAX
 
+from regiment.sip import digest
+
+# An OpenSSL may lack it; a challenge that wants it is then skipped like an unknown one.
+cdef bint HAS_SHA512_256 = digest.is_supported("SHA-512-256")
+
 cdef enum:
     REALM_BYTES_MAX = 512
     NONCE_BYTES_MAX = 2048
@@ -34,6 +39,8 @@ cdef enum:
 
 cdef bint usable(const Challenge* challenge) noexcept nogil:
     if not challenge.is_digest or challenge.algorithm == A_UNKNOWN:
+        return False
+    if challenge.algorithm == A_SHA512_256 and not HAS_SHA512_256:
         return False
     if challenge.has_qop and not challenge.qop_auth:
         return False

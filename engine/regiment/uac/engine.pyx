@@ -322,6 +322,7 @@ cdef class Engine(Attempts):
                 datagram, message, self.replies, status) < 0:
             self.cells.inbound_limit[0] += 1
             return 0
+        self.cells.requests_answered[message.method][0] += 1
         group = 0 if message.method == M_REGISTER else 1 if status == 200 else 2
         self.cells.answered[group][status - 100] += 1
         return 0
