@@ -1,41 +1,13 @@
 # The user agent client's core: the verbs that a worker calls once a turn.
-from libc.stdint cimport int64_t, uint32_t, uint64_t
-from regiment.datagram cimport Batch, Datagram
-from regiment.sip.scanner cimport Message
-from regiment.uac.attempt cimport Attempts
-from regiment.uac.inbound cimport Inbound
-from regiment.uac.registration cimport PolicyState, Record
+from libc.stdint cimport int64_t, uint32_t
+
+from regiment.uac.exchange cimport Exchange
 from regiment.uac.target cimport Target
 
-cdef extern from *:
-    """
-    #define regiment_prefetch(address) __builtin_prefetch(address)
-    """
-    void prefetch "regiment_prefetch"(const void* address) noexcept nogil
-
-cdef enum:
-    AHEAD = 16                     # datagrams that are read before the first of them is acted on
-
-cdef class Engine(Attempts):
-    cdef Inbound inbound
+cdef class Engine(Exchange):
     cdef list transports           # (model.Transport, host, port) by socket index
     cdef dict target_by_key
-    cdef Batch replies             # answers to requests that wait for the outbox
-    cdef char* scratch
-    cdef uint32_t scratch_bytes
     cdef uint32_t begun            # slots below took part in a begin()
 
     cdef Target _target_for(self, object policy, int socket)
-    cdef int _respond(self, const Datagram* datagram, const Message* message,
-                      int64_t now_ns) except -1
-    cdef int _take_response(self, const Datagram* datagram, const Message* message,
-                            int64_t now_ns) except -1
-    cdef void _fetch(self, uint32_t slot) noexcept nogil
-    cdef void _fetch_rest(self, uint32_t slot) noexcept nogil
-    cdef int64_t _own_slot(self, const char* branch, uint32_t length) noexcept
     cdef int _drain(self, Target target, int64_t now_ns) except -1
-    cdef int _send_one(self, uint32_t slot, Batch outbox, int64_t now_ns) except -2
-    cdef int _scratch_for(self, uint32_t length) except -1
-    cdef void _mark_sent(self, uint32_t slot, Record* record, PolicyState policy,
-                         int64_t now_ns) noexcept
-    cdef int _forward_replies(self, Batch outbox) except -1

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from typing_extensions import disjoint_base
 
-from regiment.datagram import Batch
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.model import Event, Policy, Registration, Status, Transport
 from regiment.uac.destination import TargetInfo
+from regiment.uac.exchange import Exchange
 
 @disjoint_base
-class Engine:
+class Engine(Exchange):
     """The registrations of one worker."""
 
     def __init__(
@@ -36,15 +36,10 @@ class Engine:
     def begin(self, now_ns: int) -> None:
         """Plans the first attempt of everything loaded since the last begin: each at a moment of
         its own in (now, now + max_random_initial_delay]."""
-    def receive(self, inbox: Batch, now_ns: int) -> None:
-        """Takes the datagrams that came. Never raises for what a peer sent: it is counted."""
     def expire(self, now_ns: int) -> None:
         """Fires the timers that are due: retransmissions, time-outs, planned attempts."""
     def launch(self, now_ns: int) -> None:
         """Starts the attempts that are due as far as the targets' governors allow."""
-    def send(self, outbox: Batch, now_ns: int) -> bool:
-        """Fills the outbox with what must go out; True: more is waiting (call again once the
-        outbox is cleared)."""
     def deadline_ns(self) -> int:
         """When expire() or launch() have work next; -1: nothing is planned."""
     def events(self) -> list[Event]:
@@ -70,8 +65,6 @@ class Engine:
         """How many registrations are still to settle after `unregister_all`."""
     def survey(self, now_ns: int) -> None:
         """Refreshes the gauges that need a walk over all records (about 3 ns a registration)."""
-    def icmp(self, quoted: bytes, peer: bytes, now_ns: int) -> None:
-        """An ICMP error: `quoted` is what came back of our datagram, perhaps nothing."""
     def status(self, name: str, now_ns: int) -> Status | None:
         """One registration for people; None: no such name here."""
     def names(self, start: int, count: int) -> list[str]:

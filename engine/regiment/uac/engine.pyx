@@ -6,36 +6,29 @@ Five verbs, in batches, with integer monotonic nanoseconds: `receive`, `expire`,
 
 from hashlib import blake2b
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
-from regiment.metrics.scoreboard cimport Scoreboard, record_ns
-from regiment.sip.branch cimport BRANCH_BYTES, read_branch
-from regiment.sip.request cimport Fill, Template
-from regiment.sip.scanner cimport M_REGISTER, SCAN_OK, scan
+from regiment.datagram cimport Batch
+from regiment.metrics.scoreboard cimport Scoreboard
+from regiment.sip.request cimport Template
 from regiment.timing.wheel cimport Wheel
 from regiment.uac.attempt cimport NOBODY
 from regiment.uac.cells cimport Cells
-from regiment.uac.challenge cimport credentials_bound, write_credentials
+from regiment.uac.exchange cimport AHEAD
 from regiment.uac.governor cimport bucket_ready_ns, bucket_set_rate, bucket_take
+from regiment.uac.inbound cimport Inbound
 from regiment.uac.policy cimport (
-    C_NO_ADDRESS, C_TRANSPORT, C_WRONG_FAMILY, K_INITIAL, K_REFRESH, K_RETRY, K_UNREGISTER,
-    S_REGISTERED, S_REJECTED, S_UNREGISTERED, Result,
+    C_NO_ADDRESS, C_WRONG_FAMILY, K_INITIAL, K_REFRESH, K_RETRY, S_REGISTERED, S_REJECTED,
+    S_UNREGISTERED, Result,
 )
-from regiment.uac.registration cimport (
-    BEGUN, ICMP_ONCE, ICMP_TWICE, IN_QUEUE, IN_SEND, SENT, SETTLED,
-)
-from regiment.uac.transaction cimport (
-    TX_1XX, TX_FINAL, TX_PROCEEDING, TX_TRANSPORT_ERROR, TX_TRYING, transaction_advance,
-)
+from regiment.uac.registration cimport BEGUN, IN_QUEUE, IN_SEND, SETTLED, PolicyState, Record
+from regiment.uac.transaction cimport TX_PROCEEDING, TX_TRYING
 
-from regiment.errors import LocalError
 from regiment import model
+from regiment.errors import LocalError
 from regiment.uac.destination import TargetInfo, destination_of, label_of
 
 cdef int64_t NS_PER_S = 1_000_000_000
-cdef int64_t NS_PER_MS = 1_000_000
 
 cdef enum:
     FIRED_MAX = 1024
@@ -43,17 +36,7 @@ cdef enum:
     REPLIES_BYTES = 1 << 20
 
 
-cdef inline uint32_t slot_of(const Datagram* datagram, const Message* message) noexcept nogil:
-    """The slot that a response's branch names, whoever wrote it; NOBODY: none."""
-    cdef uint32_t slot = NOBODY, generation = 0
-    cdef uint64_t salt = 0
-    if read_branch(datagram.data + message.via_branch.start, message.via_branch.length, &slot,
-                   &generation, &salt):
-        return slot
-    return NOBODY
-
-
-cdef class Engine(Attempts):
+cdef class Engine(Exchange):
     """The registrations of one worker. See engine.pyi for the face."""
 
     def __init__(self, Scoreboard scoreboard, *, seed, bytes instance_key, cseq_base):
@@ -72,9 +55,6 @@ cdef class Engine(Attempts):
         self.target_by_key = {}
         self.inbound = Inbound(instance_key)
         self.replies = Batch.outbox(REPLIES_MAX, REPLIES_BYTES)
-
-    def __dealloc__(self):
-        free(self.scratch)
 
     def __len__(self):
         return self.count
@@ -208,125 +188,6 @@ cdef class Engine(Attempts):
 
     # ------------------------------------------------------------------ the five verbs
 
-    def receive(self, Batch inbox, now_ns):
-        # In a large population each record is cold when its response comes. So a few datagrams
-        # are read first, and the memory of each fetched while the others are looked at.
-        cdef int64_t now = now_ns
-        cdef uint32_t first, at, count
-        cdef Message messages[AHEAD]
-        cdef int errors[AHEAD]
-        cdef uint32_t slots[AHEAD]
-        cdef const Datagram* datagram
-        for first in range(0, inbox.count, AHEAD):
-            count = min(inbox.count - first, <uint32_t>AHEAD)
-            for at in range(count):
-                datagram = &inbox.items[first + at]
-                errors[at] = scan(datagram.data, datagram.length, &messages[at])
-                slots[at] = slot_of(datagram, &messages[at])
-                self._fetch(slots[at])
-            for at in range(count):
-                self._fetch_rest(slots[at])
-            for at in range(count):
-                datagram = &inbox.items[first + at]
-                if errors[at] != SCAN_OK:
-                    self.cells.discarded[errors[at] - 1] += 1
-                elif messages[at].is_request:
-                    self._respond(datagram, &messages[at], now)
-                else:
-                    self._take_response(datagram, &messages[at], now)
-
-    cdef void _fetch(self, uint32_t slot) noexcept nogil:
-        cdef const char* record
-        if slot < self.count:
-            record = <const char*>&self.records[slot]
-            prefetch(record)
-            prefetch(record + 64)
-            prefetch(record + 128)
-            prefetch(&self.wheel.due_tick[slot])
-            prefetch(&self.wheel.next[slot])
-
-    cdef void _fetch_rest(self, uint32_t slot) noexcept nogil:
-        """What a record points to, once the record itself is near."""
-        cdef const Record* record
-        if slot < self.count:
-            record = &self.records[slot]
-            prefetch(record.text)
-            prefetch(&self.keyring.items[record.credential])
-            if record.nonce != NULL:
-                prefetch(record.nonce)
-                prefetch(<const char*>record.nonce + 64)
-
-    cdef int64_t _own_slot(self, const char* branch, uint32_t length) noexcept:
-        """The registration whose transaction runs under that branch; else -1, and counted."""
-        cdef uint32_t slot = 0, generation = 0
-        cdef uint64_t salt = 0
-        cdef Record* record
-        if not read_branch(branch, length, &slot, &generation, &salt) or slot >= self.count:
-            self.cells.stray[0] += 1
-            return -1
-        record = &self.records[slot]
-        if generation != record.generation:
-            if <uint32_t>(record.generation - generation) <= 4:
-                self.cells.retransmitted[0] += 1
-            else:
-                self.cells.stray[0] += 1
-            return -1
-        if salt != record.salt:
-            self.cells.branch_salt[0] += 1
-            return -1
-        if record.transaction != TX_TRYING and record.transaction != TX_PROCEEDING:
-            self.cells.retransmitted[0] += 1
-            return -1
-        return slot
-
-    cdef int _take_response(self, const Datagram* datagram, const Message* message,
-                            int64_t now_ns) except -1:
-        cdef int64_t slot = self._own_slot(
-            datagram.data + message.via_branch.start, message.via_branch.length)
-        cdef Record* record
-        cdef int actions = 0
-        cdef int64_t received_ns
-        if slot < 0:
-            return 0
-        record = &self.records[slot]
-        if message.cseq != record.cseq or message.cseq_method != M_REGISTER or (
-                not record.flags & SENT):
-            self.cells.wrong_cseq[0] += 1
-            return 0
-        if message.status < 100 or message.status > 699:
-            self.cells.discarded[1] += 1
-            return 0
-        self.cells.responses[message.status - 100] += 1
-        if message.status < 200:
-            record.transaction = <unsigned char>transaction_advance(
-                record.transaction, TX_1XX, False, &actions)
-            return 0
-        record.transaction = <unsigned char>transaction_advance(
-            record.transaction, TX_FINAL, False, &actions)
-        # a kernel's stamp, unless it lies before the send or in the future
-        received_ns = datagram.time_ns
-        if received_ns < record.sent_ns or received_ns > now_ns:
-            received_ns = now_ns
-        record_ns(self.cells.transaction[message.status // 100 - 2], received_ns - record.sent_ns)
-        self.wheel.cancel(<uint32_t>slot)
-        return self.on_final(<uint32_t>slot, datagram.data, message, received_ns, now_ns)
-
-    cdef int _respond(self, const Datagram* datagram, const Message* message,
-                      int64_t now_ns) except -1:
-        cdef int status = self.inbound.status_for(message)
-        cdef int group
-        self.cells.inbound[message.method] += 1
-        if status == 0:
-            return 0
-        if not self.inbound.may_answer(&datagram.peer, now_ns) or self.inbound.answer(
-                datagram, message, self.replies, status) < 0:
-            self.cells.inbound_limit[0] += 1
-            return 0
-        self.cells.requests_answered[message.method][0] += 1
-        group = 0 if message.method == M_REGISTER else 1 if status == 200 else 2
-        self.cells.answered[group][status - 100] += 1
-        return 0
-
     def expire(self, now_ns):
         cdef int64_t now = now_ns
         cdef uint32_t fired[FIRED_MAX]
@@ -374,96 +235,6 @@ cdef class Engine(Attempts):
             return 0
         return 0
 
-    def send(self, Batch outbox, now_ns):
-        cdef int64_t now = now_ns
-        cdef uint32_t slot
-        cdef int written
-        if self.replies.count and self._forward_replies(outbox) == 0:
-            return True
-        while self.send_first != NOBODY:
-            slot = self.send_first
-            self._fetch(self.records[slot].send_next)
-            written = self._send_one(slot, outbox, now)
-            if written < 0:
-                return True
-            self.send_first = self.records[slot].send_next
-            self.records[slot].flags &= ~IN_SEND
-        self.send_last = NOBODY
-        return False
-
-    cdef int _forward_replies(self, Batch outbox) except -1:
-        """1: all answers to requests stand in the outbox; 0: it is full."""
-        cdef Datagram* reply
-        cdef char* room
-        while self.replies.cursor < self.replies.count:
-            reply = &self.replies.items[self.replies.cursor]
-            room = outbox.reserve(reply.length)
-            if room == NULL:
-                return 0
-            memcpy(room, reply.data, reply.length)
-            outbox.commit(reply.length, &reply.peer, reply.socket)
-            self.replies.cursor += 1
-        self.replies.clear()
-        return 1
-
-    cdef int _scratch_for(self, uint32_t length) except -1:
-        cdef char* scratch
-        if length > self.scratch_bytes:
-            scratch = <char*>realloc(self.scratch, length)
-            if scratch == NULL:
-                raise MemoryError
-            self.scratch, self.scratch_bytes = scratch, length
-        return 0
-
-    cdef int _send_one(self, uint32_t slot, Batch outbox, int64_t now_ns) except -2:
-        """1: it stands in the outbox; 0: nothing to send any more; -1: the outbox is full."""
-        cdef Record* record = &self.records[slot]
-        cdef PolicyState policy = <PolicyState>self.policies[record.policy]
-        cdef Fill fill
-        cdef uint32_t bound
-        cdef int length
-        cdef char* room
-        if record.transaction != TX_TRYING and record.transaction != TX_PROCEEDING:
-            return 0
-        self.fill_in(record, policy, &fill)
-        bound = <uint32_t>policy.template.bound(&fill)
-        if record.nonce != NULL:
-            length = <int>credentials_bound(self, record, policy)
-            self._scratch_for(<uint32_t>length)
-            bound += length
-        room = outbox.reserve(bound)
-        if room == NULL:
-            return -1
-        if record.nonce != NULL:
-            length = write_credentials(self, record, policy, self.scratch, self.scratch_bytes)
-            fill.credentials.data = self.scratch
-            fill.credentials.length = <uint32_t>max(length, 0)
-        fill.slot, fill.generation, fill.salt = slot, record.generation, record.salt
-        fill.from_tag, fill.cseq = record.from_tag, record.cseq
-        fill.expires = 0 if record.kind == K_UNREGISTER else <int64_t>record.requested_s
-        length = policy.template.build(room, bound, &fill)
-        if length < 0:
-            return -1
-        outbox.commit(<uint32_t>length, &policy.target.addresses[record.address].peer,
-                      policy.socket)
-        if not record.flags & SENT:
-            self._mark_sent(slot, record, policy, now_ns)
-        return 1
-
-    cdef void _mark_sent(self, uint32_t slot, Record* record, PolicyState policy,
-                         int64_t now_ns) noexcept:
-        """Timers E and F run from the first send (RFC 3261 17.1.2.2)."""
-        record.flags |= SENT
-        record.sent_ns = now_ns
-        if record.started_ns == 0:
-            record.started_ns = now_ns
-            record_ns(self.cells.schedule_delay, now_ns - record.intended_ns)
-        record.give_up_ns = now_ns + policy.rules.timer_b_ms * NS_PER_MS
-        policy.target.addresses[record.address].busy_until_ns = record.give_up_ns
-        record.timer_e_ms = policy.rules.timer_t1_ms
-        self.cells.requests_sent[0] += 1
-        self.wheel.arm(slot, min(now_ns + record.timer_e_ms * NS_PER_MS, record.give_up_ns))
-
     def deadline_ns(self):
         cdef int64_t timers = self.wheel.deadline_ns()
         cdef int64_t gates = self.gates.deadline_ns()
@@ -482,27 +253,6 @@ cdef class Engine(Attempts):
         return wanted
 
     # ------------------------------------------------------------------ rare things
-
-    def icmp(self, bytes quoted, bytes peer, now_ns):
-        """The second error for a transaction ends it as 503 (RFC 3261 18.4)."""
-        cdef Py_ssize_t at = quoted.find(b"z9hG4bK")
-        cdef int64_t slot = -1
-        cdef int actions = 0
-        cdef Record* record
-        self.cells.icmp[0] += 1
-        if at >= 0 and at + BRANCH_BYTES <= PyBytes_GET_SIZE(quoted):
-            slot = self._own_slot(PyBytes_AS_STRING(quoted) + at, BRANCH_BYTES)
-        if slot < 0:
-            return
-        record = &self.records[slot]
-        if not record.flags & ICMP_ONCE:
-            record.flags |= ICMP_ONCE
-            return
-        record.flags |= ICMP_TWICE
-        record.transaction = <unsigned char>transaction_advance(
-            record.transaction, TX_TRANSPORT_ERROR, False, &actions)
-        self.wheel.cancel(<uint32_t>slot)
-        self.on_error(<uint32_t>slot, 503, C_TRANSPORT, now_ns)
 
     def unregister_all(self, now_ns, rate):
         cdef uint32_t slot
