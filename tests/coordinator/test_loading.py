@@ -149,6 +149,17 @@ def test_what_is_refused_is_told_with_its_place_and_the_rest_loads(tmp_path):
     assert refused.line > 0
 
 
+def test_registrations_that_cannot_register_yet_are_one_warning_a_reason(tmp_path):
+    tls = "\n[tls]\ntype=transport\nprotocol=tls\nbind=127.0.0.1:5061\n"
+    trunks = "".join(trunk(f"t{number}", "transport=tls") for number in range(100))
+    file = write(tmp_path, HEAD + tls + trunk("udp") + trunks)
+    _, done = read(Order(os.fsencode(file), 1))
+    assert done.registrations == 1
+    said = [warning.message for warning in done.warnings if "registering over" in warning.message]
+    assert said == ["registering over tls is not yet acted on (100 of them; the first: [t0])"]
+    assert len(done.warnings) < 10
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -201,9 +201,9 @@ def run(order: Order, out: socket.socket) -> None:
         if played := dealer.deal(registration):
             out.sendall(played)
     out.sendall(dealer.rest())
+    # Of those that cannot register yet the warnings hold one line a reason, however many they are.
     warnings = (
         *configuration.warnings,
-        *configuration.deferred,
         *dealer.publication.warnings,
         *forecast.remarks(configuration.policies, configuration.counts),
     )
