@@ -8,8 +8,19 @@ from typing import Any
 import pytest
 import structlog
 
-from regiment.cli.run import finished_before, log_events, parse_api, parse_shard, read_token
+from regiment.cli.logs import Repeats
+from regiment.cli.run import (
+    Session,
+    finished_before,
+    log_events,
+    parse_api,
+    parse_shard,
+    read_token,
+)
+from regiment.coordinator.coordinator import Options
 from regiment.errors import LocalError
+from regiment.metrics.scoreboard import Scoreboard
+from regiment.metrics.snapshot import Snapshot
 from regiment.model import Event
 
 
@@ -137,3 +148,41 @@ def test_what_is_not_known_is_left_out():
             "code": 200,
         }
     ]
+
+
+class IdleEngine:
+    """A coordinator at whose workers nothing happens but that they use the processor."""
+
+    registrations = 1
+    seats = ()
+    load_s = 0.5
+    url = ""
+    restarts = 0
+
+    def __init__(self) -> None:
+        self._memory = bytearray(Scoreboard.size_bytes())
+        self._board = Scoreboard(self._memory)
+        self._board.add("regiment_worker_cpu_seconds_total", (), 5_000_000_000)
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot.of({0: bytes(self._memory)})
+
+    async def wait(self) -> None:
+        await asyncio.Event().wait()
+
+    async def stop(self) -> int:
+        self._board.add("regiment_worker_cpu_seconds_total", (), 250_000_000)
+        return 0
+
+
+def test_the_processor_time_of_the_summary_begins_at_readiness(capsys):
+    session = Session(Options(config="pjsip.conf", workers=1), Repeats())
+    session._engine = IdleEngine()  # type: ignore[assignment]
+
+    async def scenario() -> int:
+        session._stop.set()
+        return await session._hold()
+
+    assert asyncio.run(scenario()) == 0
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "CPU" in line)
+    assert "0.25 s" in line

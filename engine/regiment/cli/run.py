@@ -128,7 +128,7 @@ class Session:
     async def _hold(self) -> int:
         """From readiness to the end."""
         engine = self._engine
-        started_s = time.monotonic()
+        started_s, at_start = time.monotonic(), engine.snapshot()
         logger.info(
             "ready",
             registrations=engine.registrations,
@@ -147,7 +147,7 @@ class Session:
                     return 128 + self._signal
             finally:
                 showing.cancel()
-        self._conclude(stopping.result(), at_stop, held_s)
+        self._conclude(stopping.result(), at_start, at_stop, held_s)
         return 0
 
     async def _show(self, shown: view.View) -> None:
@@ -158,7 +158,9 @@ class Session:
             logs.tell(self._repeats)
             await asyncio.sleep(tick_s)
 
-    def _conclude(self, unsettled: int, at_stop: Snapshot, held_s: float) -> None:
+    def _conclude(
+        self, unsettled: int, at_start: Snapshot, at_stop: Snapshot, held_s: float
+    ) -> None:
         engine = self._engine
         if unsettled:
             logger.warning(
@@ -169,6 +171,7 @@ class Session:
             engine.snapshot(),
             seconds=held_s,
             desired=engine.registrations,
+            at_start=at_start,
             at_stop=at_stop,
             worker_restarts=engine.restarts,
         )
