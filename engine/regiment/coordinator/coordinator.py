@@ -19,7 +19,7 @@ from typing import Self
 import msgspec
 import structlog
 
-from regiment.coordinator import http, loading
+from regiment.coordinator import http, loading, watch
 from regiment.coordinator.assignment import WorkerAssignment, digest_of
 from regiment.coordinator.seat import CSEQ_STEP, Seat
 from regiment.coordinator.shares import Shares, share_out
@@ -97,6 +97,7 @@ class Coordinator:
         self._instance_key = self._secret("instance", seeded=options.seed is not None)
         self._assignment = WorkerAssignment(options.workers)
         self._tasks: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
         self._server: http.Server | None = None
         self._exposition = Exposition(self._facts)
         self._ready = asyncio.Event()
@@ -139,6 +140,7 @@ class Coordinator:
         module = self.options.worker_module
         self.seats = [Seat(index, self, module) for index in range(self.options.workers)]
         self._tasks = [asyncio.create_task(self._occupy(seat)) for seat in self.seats]
+        self._watching = asyncio.create_task(self._watch())
         starting = asyncio.create_task(self._deal_and_begin(started_s))
         self._tasks.append(starting)
         await asyncio.wait((starting, self._failed), return_when=asyncio.FIRST_COMPLETED)
@@ -166,6 +168,12 @@ class Coordinator:
             await seat.keep_occupied()
         except Exception as error:
             self._fail(f"worker {seat.index}: {control.reason_of(error)}")
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(watch.LOOK_S)
+            for seat in self.seats:
+                seat.look()
 
     async def _deal_and_begin(self, started_s: float) -> None:
         await self._deal()
@@ -261,6 +269,14 @@ class Coordinator:
         if self.shares is not None and all(each.running or each.slow for each in self.seats):
             self._ready.set()
 
+    def on_stuck(self, seat: Seat) -> None:
+        """A worker makes no turns any more, or makes them again."""
+        if seat.is_stuck:
+            seconds = watch.LOOKS * watch.LOOK_S
+            logger.error("worker makes no turns", worker=seat.index, pid=seat.pid, seconds=seconds)
+        else:
+            logger.info("worker makes turns again", worker=seat.index, pid=seat.pid)
+
     def on_events(self, seat: Seat, events: tuple[Event, ...]) -> None:  # noqa: ARG002
         """Rare things of single registrations."""
         if self._on_events is not None:
@@ -311,7 +327,7 @@ class Coordinator:
         return Facts(
             registrars=shares.registrars if shares else (),
             desired=shares.desired if shares else {},
-            worker_up={seat.index: seat.running for seat in self.seats},
+            worker_up={seat.index: seat.running and not seat.is_stuck for seat in self.seats},
             worker_restarts={seat.index: seat.replacements for seat in self.seats},
             config_load_s=self.load_s,
             config_loaded_at_s=self._loaded_at_s,
@@ -323,7 +339,7 @@ class Coordinator:
     async def status(self, name: str) -> Status | None:
         """What is known of a registration; None: there is none of that name.
 
-        Raises `LocalError` while its worker is down.
+        Raises `LocalError` while its worker is down or stuck.
         """
         digest = digest_of(name)
         seat = self.seats[self._assignment.worker_of(digest)]
@@ -340,11 +356,15 @@ class Coordinator:
             return "stopping"
         if not self._ready.is_set():
             return "loading"
-        slow = [str(seat.index) for seat in self.seats if seat.slow and not seat.running]
-        if slow:
-            return f"worker {', '.join(slow)}: died too often, is started once a minute"
-        down = [str(seat.index) for seat in self.seats if not seat.running]
-        return f"worker {', '.join(down)}: being replaced" if down else ""
+        down = [seat for seat in self.seats if not seat.running]
+        for seats, what in (
+            ([seat for seat in down if seat.slow], "died too often, is started once a minute"),
+            (down, "being replaced"),
+            ([seat for seat in self.seats if seat.is_stuck], "makes no turns"),
+        ):
+            if seats:
+                return f"worker {', '.join(str(seat.index) for seat in seats)}: {what}"
+        return ""
 
     def _metrics(self, request: http.Request) -> http.Response:
         body, content_type = self._exposition.render(request.headers.get("accept", ""))
@@ -377,9 +397,10 @@ class Coordinator:
     async def close(self) -> None:
         """Ends everything at once: workers are killed, sockets closed. May be called twice."""
         self._stopping = True
-        for task in self._tasks:
+        tasks = [*self._tasks, *([self._watching] if self._watching else ())]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         for seat in self.seats:
             seat.close()
         if self._server is not None:

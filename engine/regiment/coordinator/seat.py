@@ -22,6 +22,7 @@ from typing import Protocol
 import regiment
 from regiment.coordinator.roster import Roster
 from regiment.coordinator.spool import Spool
+from regiment.coordinator.watch import Watch
 from regiment.errors import LocalError
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.model import Event, Status
@@ -43,6 +44,7 @@ class Owner(Protocol):
     def setup_for(self, seat: Seat) -> control.Setup: ...
     def on_loaded(self, seat: Seat) -> None: ...
     def on_began(self, seat: Seat) -> None: ...
+    def on_stuck(self, seat: Seat) -> None: ...
     def on_events(self, seat: Seat, events: tuple[Event, ...]) -> None: ...
     def on_warnings(self, seat: Seat, warnings: tuple[str, ...]) -> None: ...
     def on_death(self, seat: Seat, reason: str, is_fault: bool) -> None: ...
@@ -79,6 +81,7 @@ class Seat:
         self._writer: asyncio.StreamWriter | None = None
         self._grown = asyncio.Event()
         self._complete = False
+        self._watch = Watch()
         self._deaths: deque[float] = deque(maxlen=DEATHS)
         self._started_s = 0.0
         self._fault = ""
@@ -174,6 +177,7 @@ class Seat:
         self.starts_failed = 0 if self.has_begun else self.starts_failed + 1
         self.loaded = None
         self.has_begun = False
+        self._watch = Watch()
         now_s = time.monotonic()
         self._deaths.append(now_s)
         if len(self._deaths) == DEATHS and now_s - self._deaths[0] <= DEATHS_WINDOW_S:
@@ -184,6 +188,16 @@ class Seat:
     def is_hopeless(self) -> bool:
         """Nobody sits here, and the last ones never came as far as registering."""
         return not self.running and self.starts_failed >= DEATHS
+
+    @property
+    def is_stuck(self) -> bool:
+        """Its worker runs and makes no turns."""
+        return self.running and self._watch.stuck
+
+    def look(self) -> None:
+        """To be called about once a second: says so when its worker gets stuck, or goes on."""
+        if self.running and self._watch.look(self.board.get("regiment_turns_total")):
+            self._owner.on_stuck(self)
 
     # ---- talk
 
@@ -220,9 +234,11 @@ class Seat:
         self._say(begin)
 
     async def ask(self, name: str) -> Status | None:
-        """What the worker knows of a registration. Raises `LocalError` if there is no worker."""
+        """What the worker knows of a registration. Raises `LocalError` if it can't answer."""
         if not self.running:
             raise LocalError(f"worker {self.index} is down")
+        if self.is_stuck:
+            raise LocalError(f"worker {self.index} makes no turns")
         self._questions += 1
         question: asyncio.Future[Status | None] = asyncio.get_running_loop().create_future()
         self._asked[self._questions] = question

@@ -241,7 +241,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "regiment_worker_up",
         "gauge",
-        "1 while the worker runs.",
+        "1 while the worker runs and makes turns; 0 while it is down, or has made none for 10 s.",
         per_worker=True,
         source="coordinator",
     ),
