@@ -15,7 +15,7 @@ cdef class Cells:
         for at, state in enumerate(model.STATES):
             self.transitions[at] = board.cell(
                 "regiment_registration_transitions_total", (state, model.STATES[0]))
-        for at, kind in enumerate(model.KINDS):
+        for at, kind in enumerate(catalogue.REGISTERING_KINDS):
             self.duration[at] = board.histogram("regiment_register_duration_seconds", (kind,))
             self.response[at] = board.histogram("regiment_register_response_seconds", (kind,))
         for at, code_class in enumerate(catalogue.CODE_CLASSES):

@@ -31,14 +31,16 @@ cdef bint same_bytes(const char* a, uint32_t a_length, const char* b,
 
 
 cdef void look_at(const char* data, const ContactValue* value, const char* contact,
-                  uint32_t contact_length, const Span* our_user, const char* line,
-                  uint32_t line_length, Search* search) noexcept nogil:
+                  uint32_t contact_length, const char* line, uint32_t line_length,
+                  Search* search) noexcept nogil:
     cdef const char* uri = data + value.uri.start
-    cdef Span user, host, parameters, found
+    cdef Span our_user, user, host, parameters, found
     cdef unsigned short port
     search.contacts += 1
     search.lone = value.expires
-    if uri_equal(contact, contact_length, uri, value.uri.length):
+    # nearly always a registrar echoes the very bytes
+    if same_bytes(contact, contact_length, uri, value.uri.length) or uri_equal(
+            contact, contact_length, uri, value.uri.length):
         search.uris += 1
         search.by_uri = smaller(search.by_uri, value.expires)
         return
@@ -48,7 +50,8 @@ cdef void look_at(const char* data, const ContactValue* value, const char* conta
             uri + found.start, found.length, line, line_length):
         search.lines += 1
         search.by_line = smaller(search.by_line, value.expires)
-    if same_bytes(uri + user.start, user.length, contact + our_user.start, our_user.length):
+    if uri_parts(contact, contact_length, &our_user, &host, &port, &parameters) >= 0 and same_bytes(
+            uri + user.start, user.length, contact + our_user.start, our_user.length):
         search.users += 1
         search.by_user = value.expires
 
@@ -59,14 +62,10 @@ cdef int64_t granted_s(const char* data, const Message* message, const char* con
     cdef Search search
     cdef ContactCursor cursor
     cdef ContactValue value
-    cdef Span our_user, host, parameters
-    cdef unsigned short port
     cdef int more
     cdef int64_t granted
     search.by_uri = search.by_line = search.by_user = search.lone = -1
     search.uris = search.lines = search.users = search.contacts = 0
-    our_user.start = our_user.length = 0
-    uri_parts(contact, contact_length, &our_user, &host, &port, &parameters)
     cursor.line = cursor.position = cursor.seen = 0
     cursor.value.start = cursor.value.length = 0
     while True:
@@ -78,7 +77,7 @@ cdef int64_t granted_s(const char* data, const Message* message, const char* con
             if search.uris or search.lines:
                 break
             return GRANT_UNREADABLE
-        look_at(data, &value, contact, contact_length, &our_user, line, line_length, &search)
+        look_at(data, &value, contact, contact_length, line, line_length, &search)
     if search.uris:
         granted = search.by_uri
     elif search.lines:
