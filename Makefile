@@ -6,6 +6,7 @@ STAMP = $(VENV)/.installed
 SOURCES := $(shell find engine -name '*.pyx' -o -name '*.pxd')
 COMPILED = $(subst /,.,$(patsubst engine/%.pyx,%,$(filter %.pyx,$(SOURCES))))
 TESTS ?= tests
+ARGS ?=
 
 .PHONY: demo test check bench mutants clean ext
 
@@ -19,7 +20,7 @@ demo: $(STAMP)
 	$(BIN)/regiment demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS) $(TESTS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .
