@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 import skips
 
 RESULT = """<testsuites><testsuite tests="4" failures="1" errors="0" skipped="2">
