@@ -331,6 +331,7 @@ class Coordinator:
             worker_restarts={seat.index: seat.replacements for seat in self.seats},
             config_load_s=self.load_s,
             config_loaded_at_s=self._loaded_at_s,
+            config_ok=self._dealt,
         )
 
     def _facts(self) -> tuple[Snapshot, Facts]:

@@ -23,7 +23,7 @@ OTHER = "other"
 """The label value of row 0, and of a method without a name of its own."""
 
 DIRECTIONS = ("sent", "received")
-TRANSPORTS = ("udp", "tcp", "tls")
+TRANSPORTS = ("udp",)
 METHODS = (
     OTHER,
     "REGISTER",
@@ -42,6 +42,9 @@ METHODS = (
     "PUBLISH",
 )
 """In the order of `sip.scanner.Method`: the cell of a method is the first one's plus its number."""
+
+REGISTERING_KINDS = KINDS[:3]
+"""Of the kinds of attempts those whose end is a binding, and whose duration therefore counts."""
 
 RESPONSE_METHODS = ("REGISTER", "OPTIONS", OTHER)
 CODES = tuple(str(code) for code in range(100, 700))
@@ -63,7 +66,6 @@ DISCARD_REASONS = (
     "stray",
     "branch_salt",
     "retransmitted",
-    "source",
     "inbound_limit",
 )
 
@@ -212,13 +214,13 @@ FAMILIES: tuple[Family, ...] = (
         "regiment_register_duration_seconds",
         "histogram",
         "From the first REGISTER sent to the final 2xx, challenge included (RRD of RFC 6076).",
-        (_label("kind", KINDS),),
+        (_label("kind", REGISTERING_KINDS),),
     ),
     Family(
         "regiment_register_response_seconds",
         "histogram",
         "The same from the moment at which the REGISTER was meant to be sent.",
-        (_label("kind", KINDS),),
+        (_label("kind", REGISTERING_KINDS),),
     ),
     Family(
         "regiment_transaction_duration_seconds",
