@@ -34,6 +34,7 @@ cdef enum:
     REALM_BYTES_MAX = 512
     NONCE_BYTES_MAX = 2048
     REALMS_MAX = 8
+    HELD_MAX = 4                 # credentials held before cached ones make room for a new realm
     CREDENTIALS_BYTES = 256      # names, quotes, hashes, cnonce, nc of one header line
 
 
@@ -79,6 +80,36 @@ cdef void replace(Record* record, Nonce* old, Nonce* new) noexcept nogil:
     link[0] = new
 
 
+cdef uint32_t held(const Record* record) noexcept nogil:
+    cdef uint32_t count = 0
+    cdef const Nonce* nonce = record.nonce
+    while nonce != NULL:
+        count += 1
+        nonce = nonce.next
+    return count
+
+
+cdef bint drop_cached(Record* record) noexcept nogil:
+    """Forgets the oldest nonce of an earlier attempt; False: there is none."""
+    cdef Nonce** link = &record.nonce
+    cdef Nonce* dropped
+    while link[0] != NULL and link[0].fresh:
+        link = &link[0].next
+    if link[0] == NULL:
+        return False
+    dropped = link[0]
+    link[0] = dropped.next
+    free(dropped)
+    return True
+
+
+cdef bint make_room(Record* record) noexcept nogil:
+    """A registrar with ever new realms makes no request of ours, and no record, grow for ever."""
+    while held(record) >= HELD_MAX and drop_cached(record):
+        pass
+    return held(record) < REALMS_MAX
+
+
 cdef int take_challenge(Population population, Record* record, const char* data,
                         const Challenge* challenge, bint is_proxy, Span* seen, int* seen_count,
                         bint* cached_refused) except -1:
@@ -107,6 +138,8 @@ cdef int take_challenge(Population population, Record* record, const char* data,
         if old.fresh:
             return REJECTED
         cached_refused[0] = True
+    if old == NULL and not make_room(record):
+        return NO_CREDENTIALS
     new = make_nonce(population, data, challenge, <uint32_t>credential, realm, realm_length,
                      is_proxy)
     if old != NULL and same_nonce(old, new):      # RFC 7616 3.4: no nc twice with one nonce
@@ -254,5 +287,7 @@ cdef int take_authentication_info(Record* record, const char* data,
         nonce_opaque(nonce), nonce.opaque_length)
     new.algorithm, new.is_proxy, new.has_qop = nonce.algorithm, False, nonce.has_qop
     new.credential = nonce.credential
+    if same_nonce(nonce, new):
+        new.nc = nonce.nc
     replace(record, nonce, new)
     return 0
