@@ -40,7 +40,7 @@ cdef int64_t LOOKUP_PAUSE_NS = 5_000_000_000
 
 cdef enum:
     NOTES_MAX = 4096
-    CONTACT_BYTES_MAX = 2048
+    CONTACT_BYTES_MAX = 16384        # a line of a .conf file has 8,191 bytes
 
 
 cdef class Attempts(Population):
@@ -56,13 +56,17 @@ cdef class Attempts(Population):
     cdef int set_state(self, Record* record, Target target, int event) except -1:
         cdef int old = record.state
         cdef int new = registration_advance(old, event)
+        cdef uint64_t* group
         if new == old:
             return 0
+        group = self.cells.groups[(<PolicyState>self.policies[record.policy]).group_row]
         record.state = <unsigned char>new
         target.states[old] -= 1
         target.states[new] += 1
         self.cells.rows[target.row].states[old] -= 1
         self.cells.rows[target.row].states[new] += 1
+        group[old] -= 1
+        group[new] += 1
         self.cells.transitions[old][new] += 1
         return 0
 

@@ -4,6 +4,8 @@ from regiment.metrics.scoreboard cimport Scoreboard
 
 cdef enum:
     ROWS = 51
+    GROUP_ROWS = 33
+    NO_GROUP = 33              # the row of those that name no group: cells of no board
     METHODS = 15
 
 cdef struct Row:
@@ -19,8 +21,10 @@ cdef class Cells:
     cdef uint64_t* responses           # by status - 100, to REGISTER
     cdef uint64_t* retransmissions
     cdef uint64_t* transitions[8]      # by State, then by State
-    cdef uint64_t* duration[4]         # histograms by Kind
-    cdef uint64_t* response[4]
+    cdef uint64_t* groups[GROUP_ROWS + 1]    # by State
+    cdef uint64_t ungrouped[8]
+    cdef uint64_t* duration[3]         # histograms by Kind, un-REGISTER left out
+    cdef uint64_t* response[3]
     cdef uint64_t* transaction[5]      # histograms by code class, 2xx first
     cdef uint64_t* schedule_delay
     cdef uint64_t* challenges          # by Answer

@@ -12,6 +12,9 @@ cdef class Cells:
         self.board = board
         for at in range(ROWS):
             self._take_row(at)
+        for at in range(GROUP_ROWS):
+            self.groups[at] = board.cell("regiment_group_registrations", (model.STATES[0],), at)
+        self.groups[<int>NO_GROUP] = self.ungrouped
         for at, state in enumerate(model.STATES):
             self.transitions[at] = board.cell(
                 "regiment_registration_transitions_total", (state, model.STATES[0]))

@@ -4,7 +4,7 @@ A worker (or a test) drives it by five verbs, with integer monotonic nanoseconds
 opens no socket and draws no randomness but from the seed and the key it is given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from typing_extensions import disjoint_base
 
@@ -59,6 +59,13 @@ class Engine(Exchange):
         """This worker's share of the target's attempts a second; 0: no limit."""
     def set_row(self, target: int, row: int) -> None:
         """The scoreboard row of the target's registrar."""
+    def set_groups(self, rows: Mapping[str, int]) -> None:
+        """The scoreboard rows of the groups that policies name; 0 for those that `rows` lacks.
+
+        Without this call registrations are counted under no group. To be repeated after a policy
+        was added. Walks all records once (some 5 ns each), if any policy names a group. LocalError:
+        a row that is not there.
+        """
     def unregister_all(self, now_ns: int, rate: float) -> None:
         """Stops: removes every binding, at most `rate` a second and target (0: no limit)."""
     def remaining(self) -> int:

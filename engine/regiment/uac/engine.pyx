@@ -13,7 +13,7 @@ from regiment.metrics.scoreboard cimport Scoreboard
 from regiment.sip.request cimport Template
 from regiment.timing.wheel cimport Wheel
 from regiment.uac.attempt cimport NOBODY
-from regiment.uac.cells cimport Cells
+from regiment.uac.cells cimport GROUP_ROWS, Cells
 from regiment.uac.exchange cimport AHEAD
 from regiment.uac.governor cimport bucket_ready_ns, bucket_set_rate, bucket_take
 from regiment.uac.inbound cimport Inbound
@@ -109,6 +109,7 @@ cdef class Engine(Exchange):
             target.registrations += 1
             target.states[<int>S_UNREGISTERED] += 1
             self.cells.rows[target.row].states[<int>S_UNREGISTERED] += 1
+            self.cells.groups[policy.group_row][<int>S_UNREGISTERED] += 1
             self.records[slot].cseq = self.cseq_base
             self.records[slot].requested_s = policy.rules.expiration_s
         self.wheel.resize(self.capacity)
@@ -145,6 +146,28 @@ cdef class Engine(Exchange):
             self.cells.rows[moved.row].states[state] -= moved.states[state]
             self.cells.rows[row].states[state] += moved.states[state]
         moved.row = row
+
+    def set_groups(self, rows):
+        cdef uint32_t slot
+        cdef PolicyState policy
+        cdef Record* record
+        cdef int row
+        cdef bint any_group = False
+        for policy in self.policies:
+            if policy.policy.group:
+                any_group = True
+                row = rows.get(policy.policy.group, 0)
+                if not 0 <= row < GROUP_ROWS:
+                    raise LocalError(f"the scoreboard has no row {row} for a group")
+                policy.group_row = row
+        if not any_group:
+            return
+        for row in range(GROUP_ROWS):
+            memset(self.cells.groups[row], 0, 7 * sizeof(unsigned long long))
+        for slot in range(self.count):
+            record = &self.records[slot]
+            policy = <PolicyState>self.policies[record.policy]
+            self.cells.groups[policy.group_row][record.state] += 1
 
     def set_addresses(self, target, peers, now_ns, error=""):
         cdef Target resolved = <Target>self.target_list[target]

@@ -6,6 +6,7 @@ from regiment.sip.scanner cimport Message
 cdef class Inbound:
     cdef dict allowances          # source address -> [window start s, answers left]
     cdef set trusted              # addresses (bytes) of our targets
+    cdef int64_t swept_s          # the second in which forgotten sources were dropped last
     cdef bytes tag_key
     cdef int trust(self, const Peer* peer) except -1
     cdef bint may_answer(self, const Peer* peer, int64_t now_ns) except -1

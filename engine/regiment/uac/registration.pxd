@@ -57,6 +57,7 @@ cdef class PolicyState:
     cdef Template template
     cdef Target target
     cdef uint16_t socket
+    cdef int group_row             # of the scoreboard; NO_GROUP: counted nowhere
     cdef bint line
     cdef uint8_t ha2[4][32]
     cdef bint ha2_known[4]

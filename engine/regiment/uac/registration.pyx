@@ -26,6 +26,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from regiment.sip.digest cimport ha2 as digest_ha2
+from regiment.uac.cells cimport NO_GROUP
 from regiment.uac.credentials cimport nonces_free
 from regiment.uac.policy cimport (
     S_REFRESHING, S_REGISTERED, S_REGISTERING, S_REJECTED, S_UNREGISTERED, S_UNREGISTERING,
@@ -81,6 +82,7 @@ cdef class PolicyState:
         self.template = template
         self.target = target
         self.socket = socket
+        self.group_row = NO_GROUP
         self.line = policy.line
         self.rules.expiration_s = policy.expiration
         self.rules.max_random_initial_delay_s = policy.max_random_initial_delay
