@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import socket
 
+import msgspec
 import pytest
 
 from regiment.coordinator import publication
 from regiment.coordinator.publication import Publication, route_from
 from regiment.model import Policy, Transport
+
+NATTED = Transport(
+    "t",
+    bind_host="127.0.0.9",
+    external_signaling_address="198.51.100.5",
+    external_signaling_port=6060,
+    local_net=("10.0.0.0/255.0.0.0", "192.168.0.0/16"),
+)
 
 
 def policy(host: str) -> Policy:
@@ -97,3 +106,46 @@ def test_what_is_published_by_the_user_is_never_compared(monkeypatch):
     for target in ("192.0.2.10", "198.51.100.9"):
         published.host_for(transport, policy(target))
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "port"),
+    [
+        ("203.0.113.77", "198.51.100.5", 6060),
+        ("10.1.2.3", "127.0.0.9", 0),
+        ("192.168.7.7", "127.0.0.9", 0),
+        ("[2001:db8::1]", "198.51.100.5", 6060),
+    ],
+)
+def test_a_target_in_local_net_is_told_no_external_address(target, host, port):
+    published = Publication()
+    assert published.host_for(NATTED, policy(target)) == host
+    assert published.published(NATTED).external_signaling_port == port
+
+
+def test_a_name_is_looked_up_before_it_is_compared_with_local_net():
+    near = msgspec.structs.replace(NATTED, local_net=("127.0.0.0/8",))
+    assert Publication().host_for(near, policy("localhost")) == "127.0.0.9"
+
+
+def test_an_external_port_alone_changes_nothing():
+    alone = Transport("t", bind_host="127.0.0.9", external_signaling_port=6060)
+    published = Publication()
+    assert published.host_for(alone, policy("203.0.113.77")) == "127.0.0.9"
+    assert published.published(alone).external_signaling_port == 0
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        (["203.0.113.7", "10.0.0.1", "10.0.0.2"], "10.0.0.1 is inside local_net"),
+        (["10.0.0.1", "10.0.0.2", "203.0.113.7"], "203.0.113.7 is outside local_net"),
+        (["10.0.0.1", "10.0.0.2"], ""),
+    ],
+)
+def test_targets_on_both_sides_of_local_net_are_told_apart_once(targets, said):
+    published = Publication()
+    hosts = {published.host_for(NATTED, policy(target)) for target in targets}
+    assert len(hosts) == 1
+    assert len(published.warnings) == bool(said)
+    assert all(warning.message.startswith(said) for warning in published.warnings)

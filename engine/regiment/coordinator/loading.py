@@ -58,6 +58,8 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
     host_fraction: float
     refused: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
+    groups: dict[str, int]
+    """Group -> registrations that name it."""
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
@@ -139,6 +141,8 @@ class Dealer:
         self._first = next((one.name for one in transports if one.protocol == "udp"), "")
         self._policies = policies
         self.publication = Publication()
+        self.groups: dict[str, int] = {}
+        """Group -> registrations dealt that name it."""
         self._hands: list[list[Registration]] = [[] for _ in range(workers)]
         self._digests: list[list[bytes]] = [[] for _ in range(workers)]
         self._policies_sent = [0] * workers
@@ -151,6 +155,8 @@ class Dealer:
         hand = self._hands[worker]
         hand.append(registration)
         self._digests[worker].append(digest)
+        if group := self._policies[registration.policy].group:
+            self.groups[group] = self.groups.get(group, 0) + 1
         return self._play(worker) if len(hand) == BATCH_REGISTRATIONS else b""
 
     def rest(self) -> bytes:
@@ -179,7 +185,7 @@ class Dealer:
             host = self.publication.host_for(transport, policy)
             if transport.name not in self._listeners_sent[worker]:
                 self._listeners_sent[worker].add(transport.name)
-                listeners.append(control.Listener(transport, host))
+                listeners.append(control.Listener(self.publication.published(transport), host))
         return listeners
 
 
@@ -207,7 +213,8 @@ def run(order: Order, out: socket.socket) -> None:
         *dealer.publication.warnings,
         *forecast.remarks(configuration.policies, configuration.counts),
     )
-    done = Done(dealt, elsewhere, share.fraction, tuple(configuration.refused), warnings)
+    refused = tuple(configuration.refused)
+    done = Done(dealt, elsewhere, share.fraction, refused, warnings, dealer.groups)
     out.sendall(frame(control.MESSAGE, _encode(done)))
 
 

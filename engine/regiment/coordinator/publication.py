@@ -1,16 +1,19 @@
 """What Via and Contact say for a transport: where answers and calls come back to.
 
-`external_signaling_address` or `_hostname` where set; else the address of `bind`; else, for a
-wildcard, the local address from which the target is reached. There is one published host a
-transport: with a wildcard and targets that are reached from different addresses the first one's
-holds, and a warning says which transports to separate.
+`external_signaling_address` or `_hostname` where set and the target is not in `local_net`; else the
+address of `bind`; else, for a wildcard, the local address from which the target is reached. There
+is one published host a transport: where its targets want different ones the first one's holds, and
+a warning says which transports to separate.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+
+import msgspec
 
 from regiment.datagram import peer_from_address
 from regiment.errors import LocalError
@@ -34,6 +37,7 @@ class Publication:
 
     def __init__(self) -> None:
         self._hosts: dict[str, str] = {}
+        self._outside: set[str] = set()
         self._compared: dict[str, set[str]] = {}
         self._differs: set[str] = set()
         self.warnings: list[Finding] = []
@@ -42,24 +46,32 @@ class Publication:
         """The published host of `transport`, without brackets."""
         if transport.name not in self._hosts:
             self._hosts[transport.name] = self._decide(transport, policy)
-        elif transport.bind_host in _WILDCARDS and not _external(transport):
+        elif transport.local_net if _external(transport) else _is_wildcard(transport):
             self._compare(transport, policy)
         return self._hosts[transport.name]
 
+    def published(self, transport: Transport) -> Transport:
+        """`transport` with its external port only where its external host is published too."""
+        if transport.name in self._outside:
+            return transport
+        return msgspec.structs.replace(transport, external_signaling_port=0)
+
     def _decide(self, transport: Transport, policy: Policy) -> str:
-        if external := _external(transport):
+        target = destination_of(policy).host
+        external = _external(transport)
+        if external and not _is_near(transport, target):
+            self._outside.add(transport.name)
             return external
-        if transport.bind_host not in _WILDCARDS:
+        if not _is_wildcard(transport):
             return transport.bind_host
         is_v6 = ":" in transport.bind_host
-        target = destination_of(policy).host
         for candidate in (target, _ANYWHERE[is_v6], _LOOPBACK[is_v6]):
             if found := route_from(candidate, is_v6):
                 return found
         return _LOOPBACK[is_v6]
 
     def _compare(self, transport: Transport, policy: Policy) -> None:
-        """Warns once if a later target, given as an address, is reached from elsewhere."""
+        """Warns once if a later target, given as an address, wants another host published."""
         destination = destination_of(policy)
         seen = self._compared.setdefault(transport.name, set())
         if (
@@ -70,19 +82,46 @@ class Publication:
         ):
             return
         seen.add(destination.host)
-        published = self._hosts[transport.name]
-        found = route_from(destination.host, ":" in transport.bind_host)
-        if found and found != published:
+        if difference := self._difference(transport, destination.host):
             self._differs.add(transport.name)
             self.warnings.append(
                 Finding(
-                    f"{destination.host} is reached from {found}, other targets from {published}: "
-                    f"{published} is published for all of them; give the targets transports of "
-                    "their own, each with its bind",
+                    f"{difference}: {self._hosts[transport.name]} is published for all of them; "
+                    "give the targets transports of their own, each with its bind",
                     type="transport",
                     name=transport.name,
                 )
             )
+
+    def _difference(self, transport: Transport, target: str) -> str:
+        """What sets `target` apart from the first one; empty: nothing."""
+        published = self._hosts[transport.name]
+        if _external(transport):
+            is_outside = transport.name in self._outside
+            if is_outside != _is_near(transport, target):
+                return ""
+            where = "inside" if is_outside else "outside"
+            return f"{target} is {where} local_net, other targets are not"
+        found = route_from(target, ":" in transport.bind_host)
+        if not found or found == published:
+            return ""
+        return f"{target} is reached from {found}, other targets from {published}"
+
+
+def _is_wildcard(transport: Transport) -> bool:
+    return transport.bind_host in _WILDCARDS
+
+
+def _is_near(transport: Transport, target: str) -> bool:
+    """`target` is in `local_net`, where the external address is of no use."""
+    if not transport.local_net:
+        return False
+    is_v6 = ":" in transport.bind_host
+    literal = target if address.family_of(target) else _resolve(target, is_v6)
+    if not literal:
+        return False
+    found = ipaddress.ip_address(literal.partition("%")[0])
+    return any(found in ipaddress.ip_network(net, strict=False) for net in transport.local_net)
 
 
 def route_from(host: str, is_v6: bool) -> str:
