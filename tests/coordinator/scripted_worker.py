@@ -66,6 +66,9 @@ class Core:
 
     def set_row(self, target: int, row: int) -> None: ...
 
+    def set_groups(self, rows: dict[str, int]) -> None:
+        (FOLDER / f"{self._script['index']}.groups").write_text(json.dumps(rows))
+
     def set_rate(self, target: int, rate: float) -> None:
         self._rates.append(rate)
 
@@ -117,7 +120,7 @@ class ScriptedWorker(process.Worker):
             record.write(f"{os.getpid()}\n")
         script = FOLDER / f"{setup.index}.json"
         orders = json.loads(script.read_text()) if script.exists() else {}
-        self._engine.obey({**orders, "life": len(lives.read_text().split())})
+        self._engine.obey({**orders, "index": setup.index, "life": len(lives.read_text().split())})
         self._warnings["a warning that every worker has"] = None
 
 

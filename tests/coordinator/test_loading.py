@@ -140,6 +140,20 @@ def test_hosts_share_the_names_among_them(tmp_path):
     assert sorted(seen) == sorted(names)
 
 
+def test_registrations_are_counted_by_the_group_that_they_name(tmp_path):
+    groups = ["west", "east", "west", "", "west"]
+    text = HEAD + "".join(
+        trunk(f"t{number}", f"@group={group}" if group else "")
+        for number, group in enumerate(groups)
+    )
+    file = os.fsencode(write(tmp_path, text))
+    _, done = read(Order(file, 2))
+    assert done.groups == {"west": 3, "east": 1}
+    by_host = [read(Order(file, 1, host_index=host, hosts=2))[1].groups for host in range(2)]
+    for group, count in done.groups.items():
+        assert sum(held.get(group, 0) for held in by_host) == count
+
+
 def test_what_is_refused_is_told_with_its_place_and_the_rest_loads(tmp_path):
     file = write(tmp_path, HEAD + trunk("good") + trunk("bad", "expiration=soon"))
     shares, done = read(Order(os.fsencode(file), 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from typing import Any
@@ -103,6 +104,25 @@ def test_http_serves_metrics_and_probes(folder):
             assert 'regiment_worker_up{worker="1"} 1.0' in text
             wanted = 'regiment_registrations_desired{registrar="registrar.test"} 40.0'
             assert wanted in text
+
+    run(work())
+
+
+def test_groups_reach_every_worker_and_the_metrics(folder):
+    file = folder / "pjsip.conf"
+    text = file.read_text()
+    names = names_of(0)[:3] + names_of(1)[:2]
+    for name in names:
+        text = text.replace(f"[{name}]\n", f"[{name}]\n@group=west\n")
+    file.write_text(text)
+
+    async def work() -> None:
+        async with Coordinator(options(folder, api=("127.0.0.1", 0))) as engine:
+            for worker in range(2):
+                rows = json.loads((folder / f"{worker}.groups").read_text())
+                assert rows == {"west": 1}
+            _, exposed = await fetch(engine.url, "/metrics")
+            assert 'regiment_group_registrations_desired{group="west"} 5.0' in exposed
 
     run(work())
 

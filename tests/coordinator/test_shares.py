@@ -101,3 +101,16 @@ def test_rows_add_up_over_workers():
     assert shares.registrars == ("big", "small")
     assert shares.desired == {1: 10, 2: 6}
     assert shares.largest == 10
+
+
+def test_groups_have_rows_by_size_and_are_told_to_every_worker():
+    one = loaded(target("r", 100))
+    shares = share_out({0: one}, 100, groups={"small": 5, "big": 60, "other": 7})
+    assert shares.groups == ("big", "small")
+    assert shares.group_desired == {1: 60, 2: 5, 0: 7}
+    assert shares.begin(one.targets).groups == ("big", "small")
+
+
+def test_without_groups_there_are_no_rows_of_them():
+    shares = share_out({0: loaded(target("r", 100))}, 100)
+    assert (shares.groups, shares.group_desired) == ((), {})

@@ -12,6 +12,7 @@ from regiment.metrics.scoreboard import Scoreboard
 from regiment.metrics.snapshot import Snapshot
 
 STATES = "regiment_registrations"
+GROUP_STATES = "regiment_group_registrations"
 DURATION = "regiment_register_duration_seconds"
 WORKERS = 2
 REGISTRARS = [f"sip{i}.example.net" for i in range(50)]
@@ -24,6 +25,8 @@ def engine():
     facts = Facts(
         registrars=REGISTRARS,
         desired=dict.fromkeys(range(51), 10),
+        groups=["west", 'Köln "Mitte" \\'],
+        group_desired={0: 1, 1: 20, 2: 30},
         worker_up={0: True, 1: False},
         worker_restarts={0: 0, 1: 3},
         config_load_s=0.25,
@@ -53,6 +56,8 @@ def fill(writers):
     for number, writer in writers.items():
         for row in range(51):
             writer.add(STATES, ("registered",), row + 1, row=row)
+        for row in range(3):
+            writer.add(GROUP_STATES, ("waiting",), 10 * row + number, row=row)
         writer.add("regiment_sip_responses_total", ("received", "REGISTER", "401"), 4)
         writer.add("regiment_sip_requests_total", ("sent", "REGISTER", "udp"), 8)
         writer.add("regiment_worker_cpu_seconds_total", (), 1_500_000_000)
@@ -98,6 +103,27 @@ def test_never_more_than_50_registrars_and_other(engine):
     too_many = Facts(registrars=[*REGISTRARS, "one.more"])
     with pytest.raises(ValueError, match="at most 50"):
         list(EngineCollector(lambda: (Snapshot.of(memories), too_many)).collect())
+
+
+def test_groups_are_counted_by_state_and_never_beside_registrars(engine):
+    memories, writers, facts = engine
+    fill(writers)
+    found = samples(exposed(memories, facts))
+    assert found[key(GROUP_STATES, group="west", state="waiting")] == 21
+    assert found[key(GROUP_STATES, group='Köln "Mitte" \\', state="waiting")] == 41
+    assert found[key(GROUP_STATES, group="other", state="waiting")] == 1
+    assert found[key(f"{GROUP_STATES}_desired", group="west")] == 20
+    assert found[key(f"{GROUP_STATES}_desired", group="other")] == 1
+    assert not any({"group", "registrar"} <= dict(labels).keys() for _, labels in found)
+    too_many = Facts(groups=[f"g{number}" for number in range(33)])
+    with pytest.raises(ValueError, match="at most 32 groups"):
+        list(EngineCollector(lambda: (Snapshot.of(memories), too_many)).collect())
+
+
+def test_without_groups_no_group_is_exposed(engine):
+    memories, _, _ = engine
+    facts = Facts(registrars=["a.example"], desired={1: 5})
+    assert "group=" not in exposed(memories, facts)
 
 
 def test_other_is_left_out_while_every_registrar_has_a_name(engine):

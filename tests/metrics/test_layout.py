@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from reference.histogram import LONGEST, fine_edges
-from regiment.metrics.catalogue import BY_NAME, FAMILIES, METHODS, REGISTRAR_ROWS
+from regiment.metrics.catalogue import BY_NAME, FAMILIES, GROUP_ROWS, METHODS, REGISTRAR_ROWS
 from regiment.metrics.exposition import series_per_registrar
 from regiment.metrics.layout import (
     CELL_COUNT,
@@ -34,7 +34,7 @@ def test_every_label_of_a_cell_family_has_a_closed_value_set():
         for label in place.family.labels:
             assert label.values
             assert len(set(label.values)) == len(label.values)
-            assert label.name not in ("registrar", "worker", "le")
+            assert label.name not in ("registrar", "group", "worker", "le")
 
 
 def test_no_two_series_share_a_cell_and_none_is_left_over():
@@ -66,7 +66,15 @@ def test_a_registrar_stands_for_at_most_60_series():
 def test_histograms_and_transitions_carry_no_registrar():
     for family in FAMILIES:
         if family.kind == "histogram" or "transitions" in family.name:
-            assert not family.registrar
+            assert not family.row_label
+
+
+def test_groups_have_rows_of_their_own():
+    place = place_of("regiment_group_registrations")
+    assert place.rows == GROUP_ROWS
+    assert place.find(("registered",), GROUP_ROWS - 1) > place.find(("registered",), 0)
+    with pytest.raises(KeyError):
+        place.find(("registered",), GROUP_ROWS)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""Which registrars get a row of their own."""
+"""Which registrars and groups get a row of their own."""
 
-from regiment.metrics.rows import choose_rows, row_of
+from regiment.metrics.catalogue import GROUP_ROWS
+from regiment.metrics.rows import choose_rows, count_rows, row_of
 
 
 def test_the_50_largest_get_a_row_in_order_of_size():
@@ -28,3 +29,17 @@ def test_a_registrar_called_other_is_row_0():
     rows = choose_rows({"other": 9, "a": 1})
     assert rows == ["a"]
     assert row_of("other", rows) == 0
+
+
+def test_groups_have_32_rows_and_other():
+    counts = {f"g{i:02d}": 100 - i for i in range(40)}
+    rows = choose_rows(counts, limit=GROUP_ROWS)
+    assert rows == [f"g{i:02d}" for i in range(32)]
+    by_row = count_rows(counts, rows)
+    assert by_row[1] == 100
+    assert by_row[0] == sum(100 - i for i in range(32, 40))
+
+
+def test_row_0_is_counted_only_where_something_falls_to_it():
+    assert count_rows({"a": 3, "b": 2}, ["a", "b"]) == {1: 3, 2: 2}
+    assert count_rows({"a": 3, "b": 2, "other": 4}, ["a", "gone"]) == {1: 3, 2: 0, 0: 6}

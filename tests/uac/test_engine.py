@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pump import Packet, S
 from reference.exchange import Response
 from regiment.errors import LocalError
-from regiment.model import Auth, Registration, Transport
+from regiment.metrics.catalogue import GROUP_ROWS
+from regiment.model import STATES, Auth, Registration, Transport
 from regiment.uac.governor import order, starts
 from responder import Answer, Request, reply
 from uac.single import (
@@ -215,6 +216,61 @@ def test_set_row_takes_the_gauges_along() -> None:
     family = "regiment_registrations"
     assert one.board.get(family, ("registered",), 0) == 0
     assert one.board.get(family, ("registered",), 7) == 4
+
+
+def grouped(*groups: str) -> Single:
+    """r0, r1 … each with a policy of its own, whose group is the next of `groups`."""
+    one = many(0)
+    for group in groups:
+        one.engine.add_policy(policy_of(**EXACT, group=group))
+    one.engine.load(
+        [Registration(f"r{k}", f"sip:r{k}@example.com", k + 1) for k in range(len(groups))]
+    )
+    return one
+
+
+def group_states(one: Single, row: int) -> dict[str, int]:
+    """Registrations by state in the row of a group; states without any are left out."""
+    counts = {s: one.board.get("regiment_group_registrations", (s,), row) for s in STATES}
+    return {state: count for state, count in counts.items() if count}
+
+
+def test_registrations_are_counted_by_the_group_that_their_policy_names() -> None:
+    one = grouped("west", "east", "west", "", "north")
+    one.engine.set_groups({"west": 1, "east": 32})
+    assert group_states(one, 1) == {"unregistered": 2}
+    one.begin()
+    assert group_states(one, 1) == {"registered": 2}
+    assert group_states(one, 32) == {"registered": 1}
+    assert group_states(one, 0) == {"registered": 1}
+    one.engine.unregister_all(one.now_ns, 0.0)
+    one.pump.settle()
+    assert group_states(one, 1) == {"unregistered": 2}
+    every = [group_states(one, row) for row in range(GROUP_ROWS)]
+    assert sum(sum(counts.values()) for counts in every) == 4
+
+
+def test_set_groups_takes_the_gauges_along_and_no_group_is_counted_before() -> None:
+    one = grouped("west", "", "east")
+    one.begin()
+    assert [group_states(one, row) for row in range(GROUP_ROWS)] == [{}] * GROUP_ROWS
+    one.engine.set_groups({"west": 2})
+    assert [group_states(one, row) for row in (0, 2)] == [{"registered": 1}] * 2
+    one.engine.set_groups({"west": 2, "east": 2})
+    assert [group_states(one, row) for row in (0, 2)] == [{}, {"registered": 2}]
+
+
+def test_what_is_loaded_later_is_counted_in_its_group_too() -> None:
+    one = grouped("west")
+    one.engine.set_groups({"west": 1})
+    one.engine.load([Registration("late", "sip:late@example.com", 1)])
+    assert group_states(one, 1) == {"unregistered": 2}
+
+
+@pytest.mark.parametrize("row", [-1, GROUP_ROWS])
+def test_a_group_row_that_is_not_there_is_refused(row: int) -> None:
+    with pytest.raises(LocalError, match="no row"):
+        grouped("west").engine.set_groups({"west": row})
 
 
 def test_survey_counts_what_is_about_to_lapse_and_what_has_lapsed() -> None:

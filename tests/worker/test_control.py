@@ -50,7 +50,7 @@ def test_a_batch_comes_out_as_it_went_in(names):
     [
         control.Setup(3, 2**64 - 1, b"k" * 16, 1_700_000_000, {"udp": 5063}, 1 << 22, 1 << 21),
         control.LoadEnd(),
-        control.Begin((0, 1), (0.0, 12.5)),
+        control.Begin((0, 1), (0.0, 12.5), ("west",)),
         control.Ask(1, "trunk"),
         control.Stop(500.0),
     ],

@@ -31,6 +31,7 @@ class Core:
         self.registrations: list[Registration] = []
         self.rows: dict[int, int] = {}
         self.rates: dict[int, float] = {}
+        self.group_rows: dict[str, int] = {}
         self.addresses: dict[int, list[bytes]] = {}
         self.errors: dict[int, str] = {}
         self.wanted = [0]
@@ -61,6 +62,9 @@ class Core:
 
     def set_row(self, target: int, row: int) -> None:
         self.rows[target] = row
+
+    def set_groups(self, rows: dict[str, int]) -> None:
+        self.group_rows = rows
 
     def set_rate(self, target: int, rate: float) -> None:
         self.rates[target] = rate
@@ -146,7 +150,7 @@ class Talk:
 
     async def begin(self) -> control.Loaded:
         loaded = await self.load()
-        self.say(control.Begin((1,), (25.0,)))
+        self.say(control.Begin((1,), (25.0,), ("west", "east")))
         assert await self.hear() == control.Began()
         return loaded
 
@@ -213,6 +217,7 @@ def test_begin_hands_rows_and_rates_to_the_core():
         await talk.begin()
         assert talk.core.rows == {0: 1}
         assert talk.core.rates == {0: 25.0}
+        assert talk.core.group_rows == {"west": 1, "east": 2}
 
     converse(conversation)
 

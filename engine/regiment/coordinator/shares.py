@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from regiment.metrics.catalogue import REGISTRAR_ROWS
+from regiment.metrics.catalogue import GROUP_ROWS
+from regiment.metrics.rows import choose_rows, count_rows
 from regiment.uac.destination import TargetInfo
 from regiment.worker.control import Begin, Loaded
 
@@ -22,11 +23,15 @@ class Shares(msgspec.Struct, frozen=True):
     registrars: tuple[str, ...]
     """The largest registrars, for rows 1, 2, … of the scoreboards."""
     desired: dict[int, int]
-    """Row -> registrations."""
+    """Row of a registrar -> registrations."""
     totals: dict[Key, float]
     """Target -> registrations over all workers, those of workers that are down estimated."""
     rates: dict[Key, float]
     """Target -> attempts a second of this engine; 0: no limit."""
+    groups: tuple[str, ...]
+    """The groups, for rows 1, 2, … of theirs."""
+    group_desired: dict[int, int]
+    """Row of a group -> registrations."""
 
     @property
     def largest(self) -> float:
@@ -39,6 +44,7 @@ class Shares(msgspec.Struct, frozen=True):
         return Begin(
             tuple(rows.get(target.label, 0) for target in targets),
             tuple(self._rate(target) for target in targets),
+            self.groups,
         )
 
     def _rate(self, target: TargetInfo) -> float:
@@ -59,11 +65,12 @@ def share_out(
     loaded: Mapping[int, Loaded],
     registrations: int,
     host_fraction: float = 1.0,
+    groups: Mapping[str, int] | None = None,
 ) -> Shares:
     """The shares of an engine with `registrations` in all.
 
     `loaded`: the answers of the workers that are up. `host_fraction`: this host's part of the
-    names.
+    names. `groups`: group -> registrations that name it.
     """
     by_label: dict[str, int] = {}
     totals: dict[Key, float] = {}
@@ -72,18 +79,19 @@ def share_out(
         key = key_of(target)
         by_label[target.label] = by_label.get(target.label, 0) + target.registrations
         totals[key] = totals.get(key, 0.0) + target.registrations
-        named = [rate for rate in (rates.get(key, 0.0), target.max_rate) if rate > 0]
-        rates[key] = min(named, default=0.0)
+        limits = [rate for rate in (rates.get(key, 0.0), target.max_rate) if rate > 0]
+        rates[key] = min(limits, default=0.0)
     # Names are spread evenly, so the workers that are down hold as much of each target as the rest.
     held = sum(answer.registrations for answer in loaded.values())
     missing = registrations / held if held else 1.0
-    largest = sorted(by_label, key=lambda label: (-by_label[label], label))[: REGISTRAR_ROWS - 1]
-    desired = {row: by_label[label] for row, label in enumerate(largest, start=1)}
-    if rest := sum(by_label.values()) - sum(desired.values()):
-        desired[0] = rest
+    largest = choose_rows(by_label)
+    by_group = groups or {}
+    named = choose_rows(by_group, limit=GROUP_ROWS)
     return Shares(
         tuple(largest),
-        desired,
+        count_rows(by_label, largest),
         {key: total * missing for key, total in totals.items()},
         {key: rate * host_fraction for key, rate in rates.items()},
+        tuple(named),
+        count_rows(by_group, named),
     )

@@ -6,8 +6,9 @@ list (`layout.py`), and the text that Prometheus reads too (`exposition.py`). A 
 row here and one ``cell += 1`` where the thing happens.
 
 Labels have closed value sets, so that the number of series is bounded whatever the wire brings.
-`registrar` is no ordinary label: a family with `registrar=True` has one row of cells for each of
-`REGISTRAR_ROWS` rows, where row 0 is ``other`` and rows 1 … 50 are the largest registrars.
+`registrar` and `group` are no ordinary labels, since their values are the user's. A family names one
+of them as its `row_label` and has a row of cells for each of its values: row 0 is ``other``, rows
+1 … 50 are the largest registrars, rows 1 … 32 the groups. Never both, or rows would multiply.
 """
 
 from __future__ import annotations
@@ -18,6 +19,12 @@ from regiment.model import KINDS, OUTCOMES, STATES
 
 REGISTRAR_ROWS = 51
 """Rows of a family with the `registrar` dimension: 0 is ``other``, 1 … 50 have a name."""
+
+GROUP_ROWS = 33
+"""Rows of a family with the `group` dimension: 0 is ``other``, 1 … 32 have a name."""
+
+ROWS = {"": 1, "registrar": REGISTRAR_ROWS, "group": GROUP_ROWS}
+"""Row label of a family -> how many rows its cells have."""
 
 OTHER = "other"
 """The label value of row 0, and of a method without a name of its own."""
@@ -85,9 +92,9 @@ class Family(msgspec.Struct, frozen=True):
     """``counter``, ``gauge``, ``histogram``, or ``internal``: cells that are never exported."""
     help: str
     labels: tuple[Label, ...] = ()
-    """Without `registrar` and `worker`. Cells of the last label lie side by side, in its order."""
-    registrar: bool = False
-    """There is a row of cells for each registrar."""
+    """Without the row label and `worker`. Cells of the last one lie side by side, in its order."""
+    row_label: str = ""
+    """``registrar`` or ``group``: there is a row of cells for each of its values."""
     per_worker: bool = False
     """Exported for each worker with a label `worker` instead of the sum of all."""
     source: str = "cell"
@@ -109,13 +116,13 @@ FAMILIES: tuple[Family, ...] = (
         "gauge",
         "Registrations by state.",
         (_label("state", STATES),),
-        registrar=True,
+        row_label="registrar",
     ),
     Family(
         "regiment_registrations_desired",
         "gauge",
         "Registrations that the configuration asks for.",
-        registrar=True,
+        row_label="registrar",
         source="coordinator",
     ),
     Family(
@@ -130,20 +137,34 @@ FAMILIES: tuple[Family, ...] = (
         "counter",
         "Finished attempts to register, refresh or un-register, by their outcome.",
         (_label("kind", KINDS), _label("outcome", OUTCOMES)),
-        registrar=True,
+        row_label="registrar",
     ),
     Family(
         "regiment_registrations_expiring",
         "gauge",
         "Bindings that lapse within this time unless they are refreshed.",
         (_label("within", HORIZONS),),
-        registrar=True,
+        row_label="registrar",
     ),
     Family(
         "regiment_registration_expired_total",
         "counter",
         "Bindings that lapsed at the registrar before a refresh succeeded.",
-        registrar=True,
+        row_label="registrar",
+    ),
+    Family(
+        "regiment_group_registrations",
+        "gauge",
+        "Registrations that name a @group, by state.",
+        (_label("state", STATES),),
+        row_label="group",
+    ),
+    Family(
+        "regiment_group_registrations_desired",
+        "gauge",
+        "Registrations of a @group that the configuration asks for.",
+        row_label="group",
+        source="coordinator",
     ),
     # ---- SIP on the wire
     Family(

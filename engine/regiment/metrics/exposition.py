@@ -24,7 +24,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from regiment.metrics.catalogue import FAMILIES, OTHER, REGISTRAR_ROWS, Family
+from regiment.metrics.catalogue import FAMILIES, OTHER, ROWS, Family
 from regiment.metrics.layout import EXPORTED_EDGES, place_of
 from regiment.metrics.snapshot import Histogram, Snapshot
 from regiment.version import VERSION
@@ -36,7 +36,11 @@ class Facts(msgspec.Struct, frozen=True):
     registrars: Sequence[str] = ()
     """Labels of rows 1, 2, … (at most 50)."""
     desired: Mapping[int, int] = {}
-    """Row -> registrations that the configuration asks for."""
+    """Row of a registrar -> registrations that the configuration asks for."""
+    groups: Sequence[str] = ()
+    """Labels of rows 1, 2, … of groups (at most 32)."""
+    group_desired: Mapping[int, int] = {}
+    """The same by rows of groups."""
     worker_up: Mapping[int, bool] = {}
     worker_restarts: Mapping[int, int] = {}
     config_load_s: float = 0.0
@@ -61,8 +65,9 @@ class EngineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All families, in the catalogue's order."""
         snapshot, facts = self._source()
-        if len(facts.registrars) >= REGISTRAR_ROWS:
-            raise ValueError(f"at most {REGISTRAR_ROWS - 1} registrars have a name")
+        for what, labels in (("registrar", facts.registrars), ("group", facts.groups)):
+            if len(labels) >= ROWS[what]:
+                raise ValueError(f"at most {ROWS[what] - 1} {what}s have a name")
         for family in FAMILIES:
             if family.kind == "internal":
                 continue
@@ -76,8 +81,11 @@ class EngineCollector(Collector):
     def _fact_series(self, name: str, facts: Facts) -> Series:
         match name:
             case "regiment_registrations_desired":
-                for row, label in _rows(facts):
+                for row, label in _rows("registrar", facts):
                     yield (label,), facts.desired.get(row, 0)
+            case "regiment_group_registrations_desired":
+                for row, label in _rows("group", facts):
+                    yield (label,), facts.group_desired.get(row, 0)
             case "regiment_worker_up":
                 for worker, up in sorted(facts.worker_up.items()):
                     yield (str(worker),), float(up)
@@ -114,16 +122,18 @@ class Exposition:
 def label_names(family: Family) -> list[str]:
     """The labels of a family as they are exported, in order."""
     names = [label.name for label in family.labels]
-    if family.registrar:
-        return ["registrar", *names]
+    if family.row_label:
+        return [family.row_label, *names]
     if family.per_worker:
         return ["worker", *names]
     return names
 
 
-def _rows(facts: Facts) -> Iterator[tuple[int, str]]:
-    yield from enumerate(facts.registrars, start=1)
-    if facts.desired.get(0):
+def _rows(row_label: str, facts: Facts) -> Iterator[tuple[int, str]]:
+    """(row, label) of every row that has a name, and of row 0 if anything falls to it."""
+    is_group = row_label == "group"
+    yield from enumerate(facts.groups if is_group else facts.registrars, start=1)
+    if (facts.group_desired if is_group else facts.desired).get(0):
         yield 0, OTHER
 
 
@@ -138,10 +148,10 @@ def _metric(family: Family, series: Series) -> Metric:
 
 
 def _cell_series(family: Family, snapshot: Snapshot, facts: Facts) -> Series:
-    if family.registrar:
-        for row, registrar in _rows(facts):
+    if family.row_label:
+        for row, name in _rows(family.row_label, facts):
             for labels, value in snapshot.series(family.name, row):
-                yield (registrar, *labels), value
+                yield (name, *labels), value
     elif family.per_worker:
         for worker in sorted(snapshot.workers):
             for labels, value in snapshot.worker_series(worker, family.name):
@@ -178,5 +188,5 @@ def series_per_registrar() -> int:
     return sum(
         1 if family.source == "coordinator" else place_of(family.name).row_cells
         for family in FAMILIES
-        if family.registrar
+        if family.row_label == "registrar"
     )

@@ -1,8 +1,8 @@
 """Where a metric's cells lie in a scoreboard, and what a histogram's fine buckets mean.
 
 A scoreboard is an array of unsigned 64-bit cells. Each family of `catalogue.py` that is counted in
-cells owns one run of them: rows of registrars outermost, then the labels in their order, the last
-label innermost; a histogram has `HISTOGRAM_CELLS` cells in the place of one.
+cells owns one run of them: rows (of registrars or groups) outermost, then the labels in their
+order, the last one innermost; a histogram has `HISTOGRAM_CELLS` cells in the place of one.
 
 **Histogram.** The first cell is the sum in nanoseconds, then come `FINE_BUCKETS` fine buckets. They
 are log-linear: 32 to an octave, so a bucket is at most 1/32 of its lower edge wide and a value told
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import msgspec
 
-from regiment.metrics.catalogue import FAMILIES, REGISTRAR_ROWS, Family
+from regiment.metrics.catalogue import FAMILIES, ROWS, Family
 
 CELL_BYTES = 8
 
@@ -64,7 +64,7 @@ class Place(msgspec.Struct, frozen=True):
     offset: int
     """Its first cell."""
     rows: int
-    """1, or `REGISTRAR_ROWS`."""
+    """1, or what `catalogue.ROWS` says for its row label."""
     row_cells: int
     """Cells of one row."""
     width: int
@@ -108,7 +108,7 @@ def _lay_out() -> tuple[dict[str, Place], int]:
         place = Place(
             family,
             offset,
-            REGISTRAR_ROWS if family.registrar else 1,
+            ROWS[family.row_label],
             row_cells,
             width,
             tuple({value: i for i, value in enumerate(label.values)} for label in family.labels),

@@ -157,6 +157,7 @@ class Worker:
         for target, (row, rate) in enumerate(zip(begin.rows, begin.rates, strict=True)):
             self._engine.set_row(target, row)
             self._engine.set_rate(target, rate)
+        self._engine.set_groups({group: row for row, group in enumerate(begin.groups, start=1)})
         now_ns = time.monotonic_ns()
         self._survey_due_ns = now_ns + SURVEY_NS
         self._engine.begin(now_ns)
