@@ -105,6 +105,14 @@ def test_a_rate_that_stretches_the_stagger_is_said() -> None:
     assert forecast.remarks(policies, [100]) == []
 
 
+def test_a_handful_that_starts_at_once_is_no_reason_to_warn() -> None:
+    fields = {"max_random_initial_delay": 0, "max_retries": 4294967295}
+    policies = [Policy("sip:h", max_rate=10, **fields)]
+    assert forecast.remarks(policies, [10]) == []
+    (said,) = forecast.remarks(policies, [11])
+    assert "take 1.1 s to register, not the 0 s of max_random_initial_delay" in said.message
+
+
 def test_refreshes_beyond_four_fifths_of_the_rate_are_said() -> None:
     fields = {"max_random_initial_delay": 3600, "max_retries": 4294967295}
     policy = Policy("sip:h", expiration=110, refresh_jitter=0, max_rate=10, **fields)

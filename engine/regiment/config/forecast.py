@@ -17,6 +17,8 @@ from regiment.model import Finding, Policy, Transport
 MAX_PORT = 65535
 BUSY_SHARE = 0.8
 """Refreshes that need more than this share of ``@max_rate`` leave too little for anything else."""
+NOTICED_S = 1.0
+"""A first round that is longer than the stagger by less than this is nothing to warn of."""
 NEVER_S = 366 * 86400.0
 """A registration that goes on for longer than this counts as never given up."""
 
@@ -40,8 +42,8 @@ class Outlook(msgspec.Struct, frozen=True):
 
     @property
     def is_stretched(self) -> bool:
-        """`max_rate` makes the first round longer than the stagger."""
-        return self.first_round_s > self.stagger_s
+        """`max_rate` makes the first round noticeably longer than the stagger."""
+        return self.first_round_s > self.stagger_s + NOTICED_S
 
     @property
     def is_busy(self) -> bool:
