@@ -23,6 +23,7 @@ cdef enum:
     ANSWERS_PER_S = 50
     SOURCES_MAX = 4096
     VIAS_MAX = 64
+    VIA_BYTES_MAX = 4096         # of the topmost Via line, which is taken apart here
     TAG_BYTES = 8
 
 cdef int64_t NS_PER_S = 1_000_000_000
@@ -140,7 +141,7 @@ cdef class Inbound:
         cdef Span to = message.first[H_TO]
         if status == 0:
             return 0
-        if message.count[H_VIA] > VIAS_MAX:
+        if message.count[H_VIA] > VIAS_MAX or message.first[H_VIA].length > VIA_BYTES_MAX:
             return -2
         tag = b"" if message.to_tag.length else b";tag=" + self._tag(data, message)
         text = b"".join((
