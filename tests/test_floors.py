@@ -25,6 +25,7 @@ FLOORS = {
     "timing": 1,
     "metrics": 1,
     "datagram": 1,
+    "keyed": 1,
     "uac": 2,
     "registrar": 2,
     "net": 2,
@@ -36,7 +37,7 @@ FLOORS = {
     "integrations": 5,
 }
 
-CORES = {"sip", "timing", "metrics", "datagram", "uac", "registrar"}
+CORES = {"sip", "timing", "metrics", "datagram", "keyed", "uac", "registrar"}
 CLOCKLESS = CORES | {"net", "config"}
 
 # Modules and C headers, each with all below it.

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from regiment.keyed import siphash
 from regiment.registrar.credentials import credentials
 from regiment.registrar.engine import Engine
-from regiment.registrar.keyed import siphash
 from regiment.registrar.settings import Settings
 from regiment.registrar.users import Users
 from regiment.sip.response import ALGORITHMS as NUMBERS

@@ -1,6 +1,6 @@
 # The canonical form of an address-of-record (RFC 3261 section 10.3 step 5).
 from libc.stdint cimport uint32_t, uint64_t
-from regiment.registrar.keyed cimport Key
+from regiment.keyed cimport Key
 from regiment.sip.field cimport Span
 
 cdef enum:

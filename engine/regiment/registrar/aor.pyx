@@ -7,7 +7,7 @@ lower case. The scheme goes too: sip and sips name one user, whose bindings are 
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from regiment.registrar.keyed cimport Key, keyed_hash_128
+from regiment.keyed cimport Key, keyed_hash_128
 from regiment.sip.comparison cimport uri_parts
 from regiment.sip.digest cimport read_hex
 from regiment.sip.field cimport Span, equals_folded, lower

@@ -2,7 +2,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from regiment.registrar.credentials cimport Credentials
-from regiment.registrar.keyed cimport Key
+from regiment.keyed cimport Key
 from regiment.registrar.keyring cimport Keyring
 from regiment.sip.field cimport Span
 from regiment.sip.scanner cimport Message

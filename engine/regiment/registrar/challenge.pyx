@@ -30,7 +30,7 @@ from regiment.registrar.counts cimport (
     WRONG,
 )
 from regiment.registrar.credentials cimport Credentials, read_credentials
-from regiment.registrar.keyed cimport derive_key, keyed_hash_128, keyed_word
+from regiment.keyed cimport derive_key, keyed_hash_128, keyed_word
 from regiment.registrar.keyring cimport Keyring
 from regiment.sip.digest cimport digest_bytes, ha1, ha2, read_hex, response_into, unescape_into
 from regiment.sip.field cimport Span

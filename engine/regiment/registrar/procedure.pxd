@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from regiment.datagram cimport Batch, Datagram
 from regiment.registrar.challenge cimport Challenger
 from regiment.registrar.delay cimport DelayLine
-from regiment.registrar.keyed cimport Key
+from regiment.keyed cimport Key
 from regiment.registrar.keyring cimport Keyring
 from regiment.registrar.location cimport Binding, Location
 from regiment.registrar.script cimport Script

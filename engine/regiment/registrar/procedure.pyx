@@ -44,7 +44,7 @@ from regiment.registrar.counts cimport (
     VERIFIED,
 )
 from regiment.registrar.delay cimport DelayLine
-from regiment.registrar.keyed cimport Key, derive_key, keyed_hash
+from regiment.keyed cimport Key, derive_key, keyed_hash
 from regiment.registrar.keyring cimport Keyring
 from regiment.registrar.location cimport NO_AOR, Binding, Location
 from regiment.registrar.script cimport (

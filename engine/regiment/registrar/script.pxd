@@ -1,7 +1,7 @@
 # faults.Faults as the core reads it: every decision from a keyed hash, without memory.
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
-from regiment.registrar.keyed cimport Key
+from regiment.keyed cimport Key
 
 cdef enum Scope:                 # as faults.SCOPES
     SCOPE_ANY = 0

@@ -7,7 +7,8 @@ from libc.stdint cimport int64_t, uint64_t
 from regiment.errors import ConfigError
 from regiment.registrar import faults as written
 
-from regiment.registrar.keyed cimport derive_key, keyed_word, next_word, unit_interval
+from regiment.keyed cimport derive_key, keyed_word
+from regiment.timing.pacer cimport next_random, unit_interval
 
 cdef int64_t LONGEST_NS = written.MAX_DELAY_NS
 
@@ -32,10 +33,10 @@ cdef class Script:
             _keep(self, i, faults.statuses[i])
 
     cdef bint loses_inbound(self) noexcept nogil:
-        return self.drop_in > 0 and unit_interval(next_word(&self.drop_state)) < self.drop_in
+        return self.drop_in > 0 and unit_interval(next_random(&self.drop_state)) < self.drop_in
 
     cdef bint loses_outbound(self) noexcept nogil:
-        return self.drop_out > 0 and unit_interval(next_word(&self.drop_state)) < self.drop_out
+        return self.drop_out > 0 and unit_interval(next_random(&self.drop_state)) < self.drop_out
 
     cdef const Scripted* status(self, uint64_t transaction, int scope) noexcept nogil:
         cdef double u

@@ -21,6 +21,10 @@ cdef inline uint64_t next_random(uint64_t* state) noexcept nogil:
     state[0] += <uint64_t>0x9e3779b97f4a7c15
     return mix_random(state[0])
 
+# evenly in [0, 1): 53 bits of a random word
+cdef inline double unit_interval(uint64_t word) noexcept nogil:
+    return <double>(word >> 11) * (1.0 / 9007199254740992.0)
+
 # uniform in [low_ns, high_ns); low_ns where the range is empty. The bias is below span / 2**64.
 cdef inline int64_t uniform_ns(uint64_t* state, int64_t low_ns, int64_t high_ns) noexcept nogil:
     if high_ns <= low_ns:

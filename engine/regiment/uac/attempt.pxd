@@ -1,10 +1,10 @@
 # The life of an attempt: started, sent, answered or not, judged, planned anew.
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from regiment.keyed cimport Key
 from regiment.sip.request cimport Fill
 from regiment.sip.scanner cimport Message
 from regiment.timing.wheel cimport Wheel
 from regiment.uac.cells cimport Cells
-from regiment.uac.entropy cimport Entropy
 from regiment.uac.policy cimport Result
 from regiment.uac.registration cimport PolicyState, Population, Record
 from regiment.uac.target cimport Target
@@ -17,7 +17,8 @@ cdef class Attempts(Population):
     cdef Wheel gates           # a target's: when its governor lets somebody go again
     cdef Cells cells
     cdef uint64_t random       # state of the generator for jitter
-    cdef Entropy entropy       # salts and tags
+    cdef Key secret            # salts and tags are keyed hashes of a counter
+    cdef uint64_t secrets_used
     cdef uint32_t cseq_base
     cdef uint32_t send_first, send_last
     cdef list target_list, ready, wanted, noted
@@ -26,6 +27,7 @@ cdef class Attempts(Population):
     cdef uint32_t unsettled
 
     cdef double uniform(self) noexcept nogil
+    cdef uint64_t secret_word(self) noexcept nogil
     cdef int set_state(self, Record* record, Target target, int event) except -1
     cdef void plan(self, uint32_t slot, Record* record, int64_t due_ns) noexcept nogil
     cdef int enqueue(self, uint32_t slot, Record* record, Target target) except -1

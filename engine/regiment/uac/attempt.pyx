@@ -6,13 +6,13 @@ differently: credentials first, then another address, then what the code means (
 
 from libc.stdlib cimport free
 
+from regiment.keyed cimport keyed_word
 from regiment.metrics.scoreboard cimport record_ns
-from regiment.timing.pacer cimport next_random
+from regiment.timing.pacer cimport next_random, unit_interval
 from regiment.uac.challenge cimport (
     ANSWERED, STALE_ANSWERED, take_authentication_info, take_challenges,
 )
 from regiment.uac.credentials cimport Nonce, nonces_free
-from regiment.uac.entropy cimport secret_word
 from regiment.uac.grant cimport granted_s
 from regiment.uac.policy cimport (
     C_RESPONSE, C_TIMEOUT, C_UNREADABLE, K_INITIAL, K_REFRESH,
@@ -48,7 +48,12 @@ cdef class Attempts(Population):
 
     cdef double uniform(self) noexcept nogil:
         """[0, 1) with 53 random bits."""
-        return <double>(next_random(&self.random) >> 11) / 9007199254740992.0
+        return unit_interval(next_random(&self.random))
+
+    cdef uint64_t secret_word(self) noexcept nogil:
+        """A registrar sees our branches and tags, and must not learn those of other ones."""
+        self.secrets_used += 1
+        return keyed_word(&self.secret, self.secrets_used)
 
     cdef bint is_bound(self, const Record* record, int64_t now_ns) noexcept nogil:
         return record.expires_ns > now_ns
@@ -146,9 +151,9 @@ cdef class Attempts(Population):
         if record.cseq > self.cells.cseq_high[0]:
             self.cells.cseq_high[0] = record.cseq
         record.generation += 1
-        record.salt = secret_word(&self.entropy)
+        record.salt = self.secret_word()
         if new_tag:
-            record.from_tag = secret_word(&self.entropy)
+            record.from_tag = self.secret_word()
         record.transaction = <unsigned char>transaction_advance(
             record.transaction, TX_REQUEST, False, &actions)
         record.flags &= ~(SENT | CACHED | ICMP_ONCE | ICMP_TWICE)

@@ -46,8 +46,8 @@ cdef class Engine(Exchange):
         self.gates = Wheel(0)
         self.random = seed & 0xFFFFFFFFFFFFFFFF
         keyed = blake2b(seed.to_bytes(16, "big"), key=instance_key, digest_size=16).digest()
-        self.entropy.key0 = int.from_bytes(keyed[:8], "big")
-        self.entropy.key1 = int.from_bytes(keyed[8:], "big")
+        self.secret.k0 = int.from_bytes(keyed[:8], "big")
+        self.secret.k1 = int.from_bytes(keyed[8:], "big")
         self.cseq_base = cseq_base
         self.send_first = self.send_last = NOBODY
         self.target_list, self.ready, self.wanted, self.noted = [], [], [], []

@@ -1,9 +1,10 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
-"""Keyed hashing for the embedded registrar: SipHash-2-4 in its 64- and 128-bit forms.
+"""Keyed hashing: SipHash-2-4 in its 64- and 128-bit forms.
 
-A keyed hash does four jobs here, each under a key of its own: it authenticates nonces, it indexes
-tables so that a stranger cannot aim at one chain, it makes To tags that a retransmission meets
-again (RFC 3261 section 8.2.7), and it draws faults.
+A keyed hash does many jobs, each under a key of its own. In the registrar it authenticates nonces,
+indexes tables so that a stranger cannot aim at one chain, makes To tags that a retransmission meets
+again (RFC 3261 section 8.2.7) and draws faults. In the user agent client it makes branches and tags
+(the hash of a counter) from which nobody can learn the next ones.
 """
 
 from hashlib import blake2b
@@ -96,19 +97,6 @@ cdef void keyed_hash_128(const Key* key, const char* data, size_t length,
     low[0] = _squeeze(&s)
 
 
-cdef double unit_interval(uint64_t word) noexcept nogil:
-    return <double>(word >> 11) * (1.0 / 9007199254740992.0)
-
-
-cdef uint64_t next_word(uint64_t* state) noexcept nogil:
-    cdef uint64_t z
-    state[0] += <uint64_t>0x9e3779b97f4a7c15
-    z = state[0]
-    z = (z ^ (z >> 30)) * <uint64_t>0xbf58476d1ce4e5b9
-    z = (z ^ (z >> 27)) * <uint64_t>0x94d049bb133111eb
-    return z ^ (z >> 31)
-
-
 cdef Key derive_key(object seed, bytes purpose):
     cdef Key key
     text = str(int(seed)).encode()
@@ -128,11 +116,3 @@ def siphash(bytes key not None, bytes data not None):
     memcpy(&k.k1, <const char*>key + 8, 8)
     keyed_hash_128(&k, <const char*>data, len(data), &high, &low)
     return keyed_hash(&k, <const char*>data, len(data)), (high, low)
-
-
-def draws(uint64_t state, int count):
-    """See keyed.pyi."""
-    drawn = []
-    for _ in range(count):
-        drawn.append(unit_interval(next_word(&state)))
-    return drawn

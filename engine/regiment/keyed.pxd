@@ -1,4 +1,4 @@
-# Keyed hashing: SipHash-2-4, for nonces, tables, tags and the draws of faults.
+# Keyed hashing: SipHash-2-4, for nonces, tables, tags, branches and the draws of faults.
 from libc.stdint cimport uint64_t
 
 cdef struct Key:
@@ -12,9 +12,5 @@ cdef uint64_t keyed_word(const Key* key, uint64_t word) noexcept nogil
 # SipHash-2-4 with its 128-bit result, as two words.
 cdef void keyed_hash_128(const Key* key, const char* data, size_t length,
                          uint64_t* high, uint64_t* low) noexcept nogil
-# Evenly in [0, 1), 53 bits of `word`.
-cdef double unit_interval(uint64_t word) noexcept nogil
-# The next word of a seeded sequence (SplitMix64).
-cdef uint64_t next_word(uint64_t* state) noexcept nogil
-# A key for one purpose, from the registrar's seed.
+# A key for one purpose, from a seed.
 cdef Key derive_key(object seed, bytes purpose)
