@@ -72,6 +72,32 @@ def test_a_killed_worker_comes_back_and_disturbs_nobody(tmp_path):
     finish(work())
 
 
+def test_groups_are_counted_over_all_workers_and_again_after_a_death(tmp_path):
+    async def work() -> None:
+        async with registrar() as pool:
+            config = write_config(tmp_path, pool.address[1])
+            text = config.read_text()
+            for number in range(20):
+                text = text.replace(
+                    f"[trunk{number}](trunk)", f"[trunk{number}](trunk)\n@group=a b"
+                )
+            config.write_text(text)
+            async with regiment(config, "--workers", "2") as run:
+                await run.said(" ready ")
+                registered = 'regiment_group_registrations{group="a b",state="registered"}'
+                while await run.metric(registered) != 20:
+                    await asyncio.sleep(POLL_S)
+                assert await run.metric('regiment_group_registrations_desired{group="a b"}') == 20
+                assert await run.metric("regiment_group_registrations{") == 20
+                os.kill(run.workers()[0], signal.SIGKILL)
+                await run.said("worker replaced")
+                while await run.metric(registered) != 20:
+                    await asyncio.sleep(POLL_S)
+                assert await run.metric("regiment_group_registrations{") == 20
+
+    finish(work())
+
+
 def test_ctrl_c_to_the_whole_group_still_unregisters(tmp_path):
     async def work() -> None:
         async with (

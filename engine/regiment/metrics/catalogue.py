@@ -6,9 +6,9 @@ list (`layout.py`), and the text that Prometheus reads too (`exposition.py`). A 
 row here and one ``cell += 1`` where the thing happens.
 
 Labels have closed value sets, so that the number of series is bounded whatever the wire brings.
-`registrar` and `group` are no ordinary labels, since their values are the user's. A family names one
-of them as its `row_label` and has a row of cells for each of its values: row 0 is ``other``, rows
-1 … 50 are the largest registrars, rows 1 … 32 the groups. Never both, or rows would multiply.
+`registrar` and `group` are no ordinary labels, since their values are the user's. A family names
+one of them as its `row_label` and has a row of cells for each of its values: row 0 is ``other``,
+rows 1 … 50 are the largest registrars, rows 1 … 32 the groups. Never both, or rows would multiply.
 """
 
 from __future__ import annotations
