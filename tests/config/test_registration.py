@@ -106,6 +106,7 @@ REFUSED = {
     "expiration=0": "would never register",
     "expiration=5x\nexpiration=5": UINT,
     "retry_intervall=5": "unknown option 'retry_intervall' (did you mean retry_interval?)",
+    "outbound_auth=" + "a," * 256: "outbound_auth: holds 256 names, more than 255",
     "color=red": "unknown option 'color'",
     "server_uri=": "server_uri is missing",
     "client_uri=": "client_uri is missing",

@@ -183,6 +183,15 @@ def test_timers_that_are_too_short_are_raised_with_a_warning(tmp_path: Path) -> 
     ]
 
 
+def test_a_timer_t1_whose_timer_b_would_not_fit_is_lowered(tmp_path: Path) -> None:
+    configuration, _ = loaded(tmp_path, "[x]\ntype=system\ntimer_t1=4294967295\n")
+    system = configuration.system
+    assert (system.timer_t1_ms, system.timer_b_ms) == (67108863, 64 * 67108863)
+    assert [said.message for said in configuration.warnings] == [
+        "timer_t1 is lowered to 67108863 ms"
+    ]
+
+
 def test_global_reaches_every_policy(tmp_path: Path) -> None:
     text = "[global]\ntype=global\nmax_forwards=20\nuser_agent=\n@max_rate=7\n@nonce_reuse=no\n"
     policy = policy_of(tmp_path, "@max_rate=8\n", before=text + UDP)

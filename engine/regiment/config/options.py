@@ -19,6 +19,8 @@ from regiment.model import ALGORITHMS, MD5
 
 MAX_UINT = 0xFFFFFFFF
 MAX_GROUP_CHARS = 64
+MAX_AUTHS = 255
+"""Names in one outbound_auth."""
 
 _YES = frozenset(("yes", "true", "y", "t", "1", "on"))
 _NO = frozenset(("no", "false", "n", "f", "0", "off"))
@@ -133,6 +135,14 @@ def choice(*words: str) -> Callable[[str], str]:
 def names(value: str) -> tuple[str, ...]:
     """A comma list: parts trimmed, empty ones left out."""
     return tuple(part for raw in value.split(",") if (part := raw.strip()))
+
+
+def auth_names(value: str) -> tuple[str, ...]:
+    """`names`, but no more than a registration has room for."""
+    found = names(value)
+    if len(found) > MAX_AUTHS:
+        raise ValueError(f"holds {len(found)} names, more than {MAX_AUTHS}")
+    return found
 
 
 def algorithms(value: str) -> tuple[str, ...]:

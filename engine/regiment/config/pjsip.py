@@ -26,6 +26,8 @@ from regiment.model import MD5, Finding, Policy, Registration, Transport
 from regiment.version import VERSION
 
 MIN_TIMER_T1_MS = 100
+MAX_TIMER_T1_MS = options.MAX_UINT // 64
+"""timer_b is at least 64 times as long, and 32 bits as well."""
 BIND_TRANSPORT = "bind"
 """Name of the transport that ``--bind`` adds where the file has none for UDP."""
 
@@ -277,11 +279,12 @@ class _Loader:
 
     def _system(self, section: Section) -> System:
         values = evaluate(section.variables(), tables.SYSTEM, self._unknown("system", section))
-        t1_ms = max(values.get("timer_t1", 500), MIN_TIMER_T1_MS)
+        t1_ms = min(max(values.get("timer_t1", 500), MIN_TIMER_T1_MS), MAX_TIMER_T1_MS)
         b_ms = max(values.get("timer_b", 32000), 64 * t1_ms)
         for name, used in (("timer_t1", t1_ms), ("timer_b", b_ms)):
-            if values.get(name, used) != used:
-                message = f"{name} is raised to {used} ms"
+            written = values.get(name, used)
+            if written != used:
+                message = f"{name} is {'raised' if written < used else 'lowered'} to {used} ms"
                 self._notes.add(message, section.file, section.line, "system", section.name)
         return System(
             t1_ms,

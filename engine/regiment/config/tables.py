@@ -39,7 +39,7 @@ REGISTRATION: Mapping[str, Option] = {
     "expiration": Option(unsigned, 3600),
     "transport": _ANY,
     "outbound_proxy": _ANY,
-    "outbound_auth": Option(options.names, ()),
+    "outbound_auth": Option(options.auth_names, ()),
     "max_random_initial_delay": Option(unsigned, 10),
     "retry_interval": Option(unsigned, 60),
     "forbidden_retry_interval": Option(unsigned, 0),
