@@ -149,3 +149,19 @@ def test_targets_on_both_sides_of_local_net_are_told_apart_once(targets, said):
     assert len(hosts) == 1
     assert len(published.warnings) == bool(said)
     assert all(warning.message.startswith(said) for warning in published.warnings)
+
+
+def test_a_name_as_external_address_is_looked_up_and_one_as_hostname_is_not():
+    by_address = Transport("t", bind_host="127.0.0.9", external_signaling_address="localhost")
+    by_name = Transport("t", bind_host="127.0.0.9", external_signaling_hostname="localhost")
+    assert Publication().host_for(by_address, policy("203.0.113.7")) == "127.0.0.1"
+    assert Publication().host_for(by_name, policy("203.0.113.7")) == "localhost"
+
+
+def test_an_external_address_that_does_not_resolve_is_published_as_it_stands(monkeypatch):
+    monkeypatch.setattr(publication, "_resolve", lambda host, is_v6: "")
+    transport = Transport("t", external_signaling_address="edge.invalid")
+    published = Publication()
+    assert published.host_for(transport, policy("203.0.113.7")) == "edge.invalid"
+    (warning,) = published.warnings
+    assert "edge.invalid has no address yet" in warning.message

@@ -1,9 +1,9 @@
 """What Via and Contact say for a transport: where answers and calls come back to.
 
-`external_signaling_address` or `_hostname` where set and the target is not in `local_net`; else the
-address of `bind`; else, for a wildcard, the local address from which the target is reached. There
-is one published host a transport: where its targets want different ones the first one's holds, and
-a warning says which transports to separate.
+`external_signaling_address` (a name there is looked up once) or `_hostname` where set, unless the
+target is in `local_net`; else the address of `bind`; else, for a wildcard, the local address from
+which the target is reached. There is one published host a transport: where its targets want
+different ones the first one's holds, and a warning says which transports to separate.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Publication:
         external = _external(transport)
         if external and not _is_near(transport, target):
             self._outside.add(transport.name)
-            return external
+            return self._external_host(transport)
         if not _is_wildcard(transport):
             return transport.bind_host
         is_v6 = ":" in transport.bind_host
@@ -69,6 +69,17 @@ class Publication:
             if found := route_from(candidate, is_v6):
                 return found
         return _LOOPBACK[is_v6]
+
+    def _external_host(self, transport: Transport) -> str:
+        """A name in `external_signaling_address` is looked up; one in `_hostname` is published."""
+        host = _external(transport)
+        if not transport.external_signaling_address or address.family_of(host):
+            return host
+        if found := _resolve(host, ":" in transport.bind_host):
+            return found
+        message = f"external_signaling_address: {host} has no address yet: its name is published"
+        self.warnings.append(Finding(message, type="transport", name=transport.name))
+        return host
 
     def _compare(self, transport: Transport, policy: Policy) -> None:
         """Warns once if a later target, given as an address, wants another host published."""
