@@ -212,6 +212,23 @@ def test_batch_without_a_size_is_refused_and_a_bare_one_has_no_room() -> None:
         Batch().append(b"", PEER)
 
 
+def test_each_datagram_that_is_appended_to_an_inbox_takes_a_slot() -> None:
+    inbox = Batch.inbox(3, 10)
+    for text in (b"", b"0123456789", b""):
+        inbox.append(text, PEER)
+    assert (len(inbox), inbox.room) == (3, 0)
+    with pytest.raises(LocalError, match="no room for 0 bytes more"):
+        inbox.append(b"", PEER)
+    inbox.clear()
+    assert (len(inbox), inbox.room) == (0, 3)
+
+
+def test_inbox_beyond_all_memory_is_refused() -> None:
+    for slots in (2**25, 2**32 - 1):
+        with pytest.raises(MemoryError):
+            Batch.inbox(slots)
+
+
 def test_slots_hold_the_largest_datagram_and_do_not_alias_in_the_caches() -> None:
     assert DEFAULT_SLOT_BYTES >= 65_527
     assert DEFAULT_SLOT_BYTES % 64 == 0

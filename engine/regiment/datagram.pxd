@@ -16,11 +16,16 @@ cdef struct Datagram:
     int64_t time_ns        # inbox: monotonic time of receipt
     Peer peer
 
+cdef enum:
+    # So many datagrams Linux lets a sender put into one run, so many come out of an inbox's slot.
+    RUN_DATAGRAMS = 128
+
 
 @cython.final
 @cython.no_gc
 cdef class Batch:
-    # inbox: `items[i].data` points to fixed slots of slot_bytes each, net/ fills them
+    # inbox: the arena is slots of slot_bytes each; net/ fills one with a datagram, or with a run
+    # that lies end to end and is as many items
     # outbox: data is laid down one after the other in the arena by reserve/commit
     cdef Datagram* items
     cdef uint32_t capacity       # number of items
@@ -28,7 +33,7 @@ cdef class Batch:
     cdef uint32_t cursor         # outbox: items already sent
     cdef char* arena
     cdef size_t arena_bytes
-    cdef size_t used_bytes
+    cdef size_t used_bytes       # inbox: of whole slots
     cdef uint32_t slot_bytes     # 0 for an outbox
 
     # room for one datagram of up to `length` bytes, or NULL: full

@@ -20,10 +20,12 @@ class Batch:
     """
 
     @staticmethod
-    def inbox(capacity: int = 256, slot_bytes: int = ...) -> Batch:
-        """A batch of `capacity` fixed slots of `slot_bytes` each, which the network fills.
+    def inbox(slots: int = 256, slot_bytes: int = ...) -> Batch:
+        """A batch of fixed `slots` of `slot_bytes` each, which the network fills.
 
-        Raises `LocalError` for a size of 0 and `MemoryError`.
+        A slot takes one datagram, or a run that came in one piece: up to 128 of one size (the last
+        may be shorter), which are as many items of the batch. Raises `LocalError` for a size of 0
+        and `MemoryError`.
         """
 
     @staticmethod
@@ -55,7 +57,7 @@ class Batch:
 
     @property
     def room(self) -> int:
-        """How many datagrams more fit, their bytes allowing."""
+        """How many datagrams more fit, their bytes allowing; of an inbox: how many free slots."""
 
     @property
     def sent(self) -> int:

@@ -1,15 +1,14 @@
 # cython: boundscheck=False, wraparound=False
 """The batch of datagrams: the only thing that passes between a core and the network.
 
-Nothing here sees a socket. An inbox has fixed slots that `regiment.net.udp` fills; an outbox is a
-bump arena in which a core lays its datagrams end to end, so that a run of them is one piece of
-memory.
+Nothing here sees a socket. An inbox has fixed slots that `regiment.net.udp` fills, each with a
+datagram or with a run of them; an outbox is a bump arena in which a core lays its datagrams end to
+end, so that a run of them is one piece of memory.
 """
 
 import ipaddress
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from regiment.errors import LocalError
@@ -52,20 +51,20 @@ cdef Datagram grouped[WINDOW]
 cdef class Batch:
 
     def __dealloc__(self):
-        free(self.items)
+        if self.items != NULL:
+            munmap(self.items, self.capacity * sizeof(Datagram))
         if self.arena != NULL:
             munmap(self.arena, self.arena_bytes)
 
     @staticmethod
-    def inbox(uint32_t capacity=256, uint32_t slot_bytes=DEFAULT_SLOT_BYTES):
+    def inbox(uint32_t slots=256, uint32_t slot_bytes=DEFAULT_SLOT_BYTES):
         cdef Batch batch = Batch()
-        cdef uint32_t i
-        _allocate(batch, capacity, <size_t>capacity * slot_bytes)
+        if slots > 0xffffffff // RUN_DATAGRAMS:
+            raise MemoryError
+        _allocate(batch, slots * RUN_DATAGRAMS, <size_t>slots * slot_bytes)
         # With huge pages the first byte of a slot would bring 2 MB with it.
         madvise(batch.arena, batch.arena_bytes, MADV_NOHUGEPAGE)
         batch.slot_bytes = slot_bytes
-        for i in range(capacity):
-            batch.items[i].data = batch.arena + <size_t>i * slot_bytes
         return batch
 
     @staticmethod
@@ -75,19 +74,16 @@ cdef class Batch:
         return batch
 
     cdef char* reserve(self, size_t length) noexcept nogil:
-        if self.count >= self.capacity:
-            return NULL
-        if self.slot_bytes:
-            return self.items[self.count].data if length <= self.slot_bytes else NULL
-        if length > self.arena_bytes - self.used_bytes:
+        cdef size_t taken = self.slot_bytes if self.slot_bytes else length
+        if (self.count >= self.capacity or length > taken
+                or taken > self.arena_bytes - self.used_bytes):
             return NULL
         return self.arena + self.used_bytes
 
     cdef void commit(self, uint32_t length, const Peer* peer, uint16_t socket) noexcept nogil:
         cdef Datagram* item = &self.items[self.count]
-        if not self.slot_bytes:
-            item.data = self.arena + self.used_bytes
-            self.used_bytes += length
+        item.data = self.arena + self.used_bytes
+        self.used_bytes += self.slot_bytes if self.slot_bytes else length
         item.length = length
         item.socket = socket
         item.flags = 0
@@ -130,6 +126,8 @@ cdef class Batch:
 
     @property
     def room(self):
+        if self.slot_bytes:
+            return (self.arena_bytes - self.used_bytes) // self.slot_bytes
         return self.capacity - self.count
 
     @property
@@ -140,18 +138,20 @@ cdef class Batch:
 cdef int _allocate(Batch batch, uint32_t capacity, size_t arena_bytes) except -1:
     if not capacity or not arena_bytes:
         raise LocalError("a batch needs a capacity and a size of at least 1")
-    batch.items = <Datagram*>calloc(capacity, sizeof(Datagram))
-    if batch.items == NULL:
-        raise MemoryError
-    # Untouched pages cost nothing, so the arena is as large as the worst case.
-    cdef void* memory = mmap(NULL, arena_bytes, PROT_READ | PROT_WRITE,
+    batch.items = <Datagram*>_map(capacity * sizeof(Datagram))
+    batch.capacity = capacity
+    batch.arena = <char*>_map(arena_bytes)
+    batch.arena_bytes = arena_bytes
+    return 0
+
+
+cdef void* _map(size_t length) except NULL:
+    # Untouched pages cost nothing, so both maps are as large as the worst case.
+    cdef void* memory = mmap(NULL, length, PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     if memory == MAP_FAILED:
         raise MemoryError
-    batch.capacity = capacity
-    batch.arena = <char*>memory
-    batch.arena_bytes = arena_bytes
-    return 0
+    return memory
 
 
 cdef inline bint _same_group(const Datagram* a, const Datagram* b) noexcept nogil:

@@ -17,7 +17,7 @@ COUNTERS = ("sent", "send_errors", "oversized", "pending_errors", "gso_runs", "g
 def play(library: ctypes.CDLL, faults: list[int], sizes: list[int]) -> dict[str, Any]:
     """Sends datagrams of `sizes`, each filled with its number, and then the same once more."""
     here = udp.Socket("127.0.0.1", 0)
-    there = udp.Socket("127.0.0.1", 0, receive_buffer_bytes=1 << 20)
+    there = udp.Socket("127.0.0.1", 0, receive_buffer_bytes=1 << 20, coalesce=False)
     inbox = Batch.inbox(256, 2048)
     outbox = Batch.outbox(256)
     script = (ctypes.c_int * len(faults))(*faults)

@@ -13,7 +13,7 @@ from regiment.worker import shard as shard_module
 from regiment.worker.shard import (
     BLOCKED_NS,
     CHORES_NS,
-    INBOX_DATAGRAMS,
+    INBOX_SLOTS,
     OUTBOXES_PER_TURN,
     RECEIVE_LIMIT,
     Shard,
@@ -68,6 +68,7 @@ class FakeSocket:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.waiting = 0
+        self.run = 1
         self.offsets_ns: list[int] = []
         self.icmp: list[IcmpError] = []
 
@@ -77,7 +78,7 @@ class FakeSocket:
         for _ in range(taken):
             inbox.append(b"x", PEER, index)
         self.waiting -= taken
-        return taken
+        return taken * self.run
 
     def errors(self) -> list[IcmpError]:
         told, self.icmp = self.icmp, []
@@ -196,9 +197,17 @@ def test_a_flood_is_bounded_so_that_timers_get_their_turn(bench):
 
 def test_a_socket_is_read_until_a_batch_is_not_full(bench):
     bench.start()
-    bench.socket.waiting = INBOX_DATAGRAMS + 3
+    bench.socket.waiting = INBOX_SLOTS + 3
     bench.loop.readable(5)
-    assert bench.core.received == [INBOX_DATAGRAMS, 3]
+    assert bench.core.received == [INBOX_SLOTS, 3]
+
+
+def test_datagrams_of_runs_count_towards_the_bound_of_a_turn(bench):
+    bench.start()
+    bench.socket.waiting = 10 * RECEIVE_LIMIT
+    bench.socket.run = RECEIVE_LIMIT // (2 * INBOX_SLOTS)
+    bench.loop.readable(5)
+    assert bench.core.received == [INBOX_SLOTS] * 2
 
 
 def test_every_outbox_that_the_core_fills_is_sent(bench):

@@ -303,7 +303,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "regiment_udp_receive_drops_total",
         "counter",
-        "Datagrams that the kernel dropped because a receive buffer was full.",
+        "Datagrams, or runs of them, that the kernel dropped because a receive buffer was full.",
         per_worker=True,
     ),
     Family(

@@ -1,4 +1,4 @@
-"""UDP in batches (recvmmsg, sendmmsg, UDP_SEGMENT). Linux.
+"""UDP in batches (recvmmsg, sendmmsg, UDP_SEGMENT, UDP_GRO). Linux.
 
 What the wire and the kernel do to a datagram is counted on its socket, never raised.
 """
@@ -22,12 +22,14 @@ class Socket:
         tos: int = 0,
         reuse_port: bool = False,
         segment: bool = True,
+        coalesce: bool = True,
     ) -> None:
         """Binds a literal IPv4 or IPv6 address; port 0: any.
 
         Buffers of 0 bytes: the kernel's default. `tos` is the whole byte (IP_TOS, IPV6_TCLASS).
-        `segment` False sends every datagram by itself. Raises `LocalError` with one line: a port in
-        use, no such address, too few file descriptors.
+        `segment` False sends every datagram by itself, `coalesce` False receives every one by
+        itself. Raises `LocalError` with one line: a port in use, no such address, too few file
+        descriptors.
         """
 
     @property
@@ -61,8 +63,16 @@ class Socket:
         """Runs go by UDP_SEGMENT: it was asked for, and kernel and route can."""
 
     @property
+    def coalesce(self) -> bool:
+        """Runs come in one piece by UDP_GRO: it was asked for, and the kernel can.
+
+        A run costs what one datagram does. On one machine it is what the sender made by
+        UDP_SEGMENT; from outside it is what the interface put together.
+        """
+
+    @property
     def received(self) -> int:
-        """Datagrams."""
+        """Datagrams, each of a run by itself."""
 
     @property
     def sent(self) -> int:
@@ -74,11 +84,16 @@ class Socket:
 
     @property
     def overflow_drops(self) -> int:
-        """Datagrams that found the receive buffer full (SO_RXQ_OVFL), as of the last one taken."""
+        """Datagrams that found the receive buffer full (SO_RXQ_OVFL), as of the last one taken.
+
+        The kernel counts what it drops: of a socket that coalesces a run is one, so that up to 128
+        times as many may be lost.
+        """
 
     @property
     def truncated(self) -> int:
-        """Datagrams longer than the inbox's slots, cut there."""
+        """Datagrams that did not fit their slot of the inbox: cut there, and of a run what lies
+        behind the cut, or behind its first 128, left out (and not in `received`)."""
 
     @property
     def send_errors(self) -> int:
@@ -104,12 +119,23 @@ class Socket:
     def gso_refused(self) -> int:
         """Runs that the kernel refused and that went one by one."""
 
-    def receive(self, inbox: Batch, index: int, offset_ns: int, limit: int) -> int:
-        """Appends up to `limit` waiting datagrams to `inbox`; returns how many.
+    @property
+    def gro_runs(self) -> int:
+        """Runs that came in one piece."""
 
-        They carry `index` as their socket and the kernel's time of receipt plus `offset_ns` (the
-        caller's clock minus CLOCK_REALTIME; 0 if the kernel gave none). Fewer than `limit` and than
-        the inbox had room for: none waits, or an ICMP error broke the reading off; `fd` tells.
+    @property
+    def gro_received(self) -> int:
+        """Those of `received` that came in runs."""
+
+    def receive(self, inbox: Batch, index: int, offset_ns: int, limit: int) -> int:
+        """Fills up to `limit` slots of `inbox`; returns how many datagrams it appended.
+
+        A slot takes one datagram or, of a socket that coalesces, a run of up to 128: so many times
+        `limit` is the bound of what is appended. They carry `index` as their socket and the
+        kernel's time of receipt plus `offset_ns` (the caller's clock minus CLOCK_REALTIME; 0 if the
+        kernel gave none); a run has the time of its first datagram. If it filled neither `limit`
+        slots nor all that were free (`Batch.room`), then nothing waits, or an ICMP error broke the
+        reading off; `fd` tells.
         """
 
     def errors(self, limit: int = 256) -> list[IcmpError]:

@@ -14,71 +14,27 @@ from libc.errno cimport (EAGAIN, ECONNREFUSED, EINTR, EINVAL, EIO, EMSGSIZE, ENO
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 from libc.string cimport memcpy, memset
 
-from regiment.datagram cimport Batch, Datagram, Peer, peer_to_bytes, same_peer
+from regiment.datagram cimport RUN_DATAGRAMS, Batch, Datagram, Peer, peer_to_bytes, same_peer
+from regiment.net.kernel cimport (CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR, CMSG_SPACE,
+                                  IP_RECVERR, IPPROTO_IP, IPPROTO_IPV6, IPV6_RECVERR, MSG_DONTWAIT,
+                                  MSG_ERRQUEUE, MSG_TRUNC, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6,
+                                  SO_RXQ_OVFL, SO_TIMESTAMPNS, SOL_SOCKET, SOL_UDP, UDP_GRO,
+                                  UDP_SEGMENT, cmsghdr, iovec, mmsghdr, msghdr, recvmmsg, recvmsg,
+                                  sendmmsg, sock_extended_err, timespec)
 
 from regiment.errors import LocalError
 from regiment.net import binding
 from regiment.net.icmp import IcmpError
-
-cdef extern from "<time.h>" nogil:
-    struct timespec:
-        int64_t tv_sec
-        long tv_nsec
-
-cdef extern from "<sys/socket.h>" nogil:
-    int SOL_SOCKET, SO_TIMESTAMPNS, SO_RXQ_OVFL
-    int MSG_DONTWAIT, MSG_TRUNC, MSG_ERRQUEUE
-    struct iovec:
-        void* iov_base
-        size_t iov_len
-    struct msghdr:
-        void* msg_name
-        uint32_t msg_namelen
-        iovec* msg_iov
-        size_t msg_iovlen
-        void* msg_control
-        size_t msg_controllen
-        int msg_flags
-    struct mmsghdr:
-        msghdr msg_hdr
-        unsigned int msg_len
-    struct cmsghdr:
-        size_t cmsg_len
-        int cmsg_level
-        int cmsg_type
-    size_t CMSG_LEN(size_t length)
-    size_t CMSG_SPACE(size_t length)
-    cmsghdr* CMSG_FIRSTHDR(msghdr* header)
-    cmsghdr* CMSG_NXTHDR(msghdr* header, cmsghdr* control)
-    unsigned char* CMSG_DATA(cmsghdr* control)
-    ssize_t recvmsg(int fd, msghdr* header, int flags)
-    int recvmmsg(int fd, mmsghdr* headers, unsigned int count, int flags, timespec* timeout)
-    int sendmmsg(int fd, mmsghdr* headers, unsigned int count, int flags)
-
-cdef extern from "<netinet/in.h>" nogil:
-    int IPPROTO_IP, IPPROTO_IPV6, IP_RECVERR, IPV6_RECVERR
-
-# Not <netinet/udp.h>: an older libc lacks the name of what the kernel knows since 4.18.
-cdef enum:
-    SOL_UDP = 17
-    UDP_SEGMENT = 103
-
-cdef extern from "<linux/errqueue.h>" nogil:
-    int SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6
-    struct sock_extended_err:
-        uint32_t ee_errno
-        uint8_t ee_origin
-        uint8_t ee_type
-        uint8_t ee_code
 
 cdef enum:
     FIRST_RECEIVE = 16           # most wake-ups find few datagrams: few headers are laid out
     RECEIVE_HEADERS = 256
     SEND_HEADERS = 256
     SEND_PIECES = 1024
-    # Control data in words of 8 bytes: a time stamp and a drop count, a segment size, an ICMP error
-    # with the address of who sent it.
-    RECEIVE_CONTROL = 10
+    # Control data in words of 8 bytes. Received: a time stamp (4), a drop count (3), a segment size
+    # (3), and as much to spare, for without its segment size a run would pass as one datagram.
+    # Sent: a segment size. Of an ICMP error: that and the address of who sent it.
+    RECEIVE_CONTROL = 20
     SEND_CONTROL = 3
     ERROR_CONTROL = 64
     ERROR_BYTES = 2048
@@ -91,8 +47,14 @@ cdef enum:
     SUSPECT_SIZE = 2             # and if it does go, then the size of the run's segments was wrong
     SUSPECT_ROUTE = 4            # or the route cannot take runs
 
+cdef struct Receipt:
+    # what a message's control data say
+    int64_t time_ns
+    int segment_bytes        # 0: it is one datagram
+
 cdef mmsghdr receive_headers[RECEIVE_HEADERS]
 cdef iovec receive_pieces[RECEIVE_HEADERS]
+cdef Peer receive_peers[RECEIVE_HEADERS]
 cdef uint64_t receive_controls[RECEIVE_HEADERS][RECEIVE_CONTROL]
 cdef mmsghdr send_headers[SEND_HEADERS]
 cdef uint32_t send_spans[SEND_HEADERS]      # how many datagrams a header carries
@@ -107,7 +69,7 @@ cdef class Socket:
 
     def __init__(self, str host not None, int port, *, object receive_buffer_bytes=0,
                  object send_buffer_bytes=0, int tos=0, bint reuse_port=False,
-                 bint segment=True):
+                 bint segment=True, bint coalesce=True):
         if self.handle >= 0:
             raise LocalError("this socket is open")
         opened = binding.open_udp(
@@ -134,6 +96,7 @@ cdef class Socket:
         self.send_buffer_bytes = binding.granted_bytes(opened, sockets_of_python.SO_SNDBUF)
         self.segment = segment and _kernel_segments(opened)
         self.segment_limit = RUN_BYTES
+        self.coalesce = coalesce and _kernel_coalesces(opened)
 
     def receive(self, Batch inbox not None, uint16_t index, int64_t offset_ns, uint32_t limit):
         if self.handle < 0:
@@ -170,60 +133,101 @@ cdef bint _kernel_segments(object opened):
     return True
 
 
+cdef bint _kernel_coalesces(object opened):
+    try:
+        opened.setsockopt(SOL_UDP, UDP_GRO, 1)
+    except OSError:
+        return False
+    return True
+
+
 # --------------------------------------------------------------------------------------- receive
 
 
 cdef void _lay_out_receive(Batch inbox, uint32_t headers) noexcept nogil:
     cdef uint32_t i
-    cdef Datagram* item = &inbox.items[inbox.count]
+    cdef char* slot = inbox.arena + inbox.used_bytes
     cdef msghdr* header
     for i in range(headers):
-        receive_pieces[i].iov_base = item.data
+        receive_pieces[i].iov_base = slot
         receive_pieces[i].iov_len = inbox.slot_bytes
         header = &receive_headers[i].msg_hdr
-        header.msg_name = item.peer.bytes
+        header.msg_name = receive_peers[i].bytes
         header.msg_namelen = PEER_BYTES
         header.msg_iov = &receive_pieces[i]
         header.msg_iovlen = 1
         header.msg_control = receive_controls[i]
         header.msg_controllen = RECEIVE_CONTROL * 8
-        item += 1
+        slot += inbox.slot_bytes
 
 
-cdef inline void _take_in(Socket socket, Datagram* item, mmsghdr* received,
-                          int64_t offset_ns) noexcept nogil:
-    cdef msghdr* header = &received.msg_hdr
+cdef inline Receipt _read_control(Socket socket, msghdr* header, int64_t offset_ns) noexcept nogil:
     cdef cmsghdr* control = CMSG_FIRSTHDR(header)
     cdef timespec stamp
     cdef uint32_t drops
-    item.length = received.msg_len
-    item.flags = 0
-    item.peer.length = <uint8_t>header.msg_namelen
-    item.time_ns = 0
-    if header.msg_flags & MSG_TRUNC:
-        socket.truncated += 1
+    cdef Receipt receipt
+    receipt.time_ns = 0
+    receipt.segment_bytes = 0
     while control != NULL:
         if control.cmsg_level == SOL_SOCKET:
             if control.cmsg_type == SO_TIMESTAMPNS:
                 memcpy(&stamp, CMSG_DATA(control), sizeof(stamp))
-                item.time_ns = stamp.tv_sec * 1000000000 + stamp.tv_nsec + offset_ns
+                receipt.time_ns = stamp.tv_sec * 1000000000 + stamp.tv_nsec + offset_ns
             elif control.cmsg_type == SO_RXQ_OVFL:
                 memcpy(&drops, CMSG_DATA(control), sizeof(drops))
                 socket.overflow_drops += <uint32_t>(drops - socket.drops_seen)
                 socket.drops_seen = drops
+        elif control.cmsg_level == SOL_UDP and control.cmsg_type == UDP_GRO:
+            memcpy(&receipt.segment_bytes, CMSG_DATA(control), sizeof(int))
         control = CMSG_NXTHDR(header, control)
+    return receipt
+
+
+cdef inline uint32_t _take_in(Socket socket, Batch inbox, uint32_t number, uint16_t index,
+                              int64_t offset_ns) noexcept nogil:
+    # What came in the next slot becomes one item of the inbox or, if it is a run, one for each of
+    # its datagrams; returns how many.
+    cdef mmsghdr* received = &receive_headers[number]
+    cdef Receipt receipt = _read_control(socket, &received.msg_hdr, offset_ns)
+    cdef uint32_t length = received.msg_len, inside = min(length, inbox.slot_bytes)
+    cdef uint32_t size = length, at = 0, count = 0
+    cdef Datagram* item = &inbox.items[inbox.count]
+    if 0 < receipt.segment_bytes < <int64_t>length:
+        size = receipt.segment_bytes
+    receive_peers[number].length = <uint8_t>received.msg_hdr.msg_namelen
+    while True:
+        item.data = inbox.arena + inbox.used_bytes + at
+        item.length = min(size, inside - at)
+        item.socket = index
+        item.flags = 0
+        item.time_ns = receipt.time_ns
+        item.peer = receive_peers[number]
+        item += 1
+        count += 1
+        at += size
+        if at >= inside or count == RUN_DATAGRAMS:
+            break
+    if at < length or inside < length:
+        # Of all that came, those which are not here whole.
+        socket.truncated += (length + size - 1) // size - min(count, inside // size)
+    if size < length:
+        socket.gro_runs += 1
+        socket.gro_received += count
+    inbox.used_bytes += inbox.slot_bytes
+    inbox.count += count
+    return count
 
 
 cdef uint32_t _receive(Socket socket, Batch inbox, uint16_t index, int64_t offset_ns,
                        uint32_t limit) noexcept nogil:
     cdef uint32_t total = 0, ask = FIRST_RECEIVE, failures = 0, i
     cdef int got
-    cdef Datagram* item
-    limit = min(limit, inbox.capacity - inbox.count)
-    while total < limit:
-        ask = min(ask, limit - total)
+    limit = min(limit, <uint32_t>((inbox.arena_bytes - inbox.used_bytes) // inbox.slot_bytes))
+    while limit:
+        ask = min(ask, limit)
         _lay_out_receive(inbox, ask)
-        got = recvmmsg(socket.handle, receive_headers, ask, MSG_DONTWAIT, NULL)
+        # With MSG_TRUNC the kernel tells the length that it was, also of what it had to cut.
+        got = recvmmsg(socket.handle, receive_headers, ask, MSG_DONTWAIT | MSG_TRUNC, NULL)
         socket.syscalls += 1
         if got < 0:
             if errno == EAGAIN:
@@ -234,17 +238,13 @@ cdef uint32_t _receive(Socket socket, Batch inbox, uint16_t index, int64_t offse
             if failures == PENDING_TRIES:
                 break
             continue
-        item = &inbox.items[inbox.count]
         for i in range(<uint32_t>got):
-            item.socket = index
-            _take_in(socket, item, &receive_headers[i], offset_ns)
-            item += 1
-        inbox.count += got
-        socket.received += got
-        total += got
+            total += _take_in(socket, inbox, i, index, offset_ns)
+        limit -= got
         if <uint32_t>got < ask:
             break
         ask = RECEIVE_HEADERS
+    socket.received += total
     return total
 
 

@@ -101,7 +101,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "regiment_registrar_receive_drops_total",
         "counter",
-        "Datagrams that the kernel dropped because a receive buffer was full.",
+        "Datagrams, or runs of them, that the kernel dropped because a receive buffer was full.",
     ),
     Family(
         "regiment_registrar_send_errors_total",
