@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -167,6 +168,38 @@ def test_connections_beyond_the_limit_are_closed_and_the_others_served():
             writer.close()
 
     with_server(visit)
+
+
+def test_who_reads_nothing_loses_the_connection(monkeypatch):
+    monkeypatch.setattr(http, "CONNECTION_LIMIT", 1)
+    monkeypatch.setattr(http, "SEND_S", 0.05)
+    answers = []
+
+    async def visit(server: http.Server) -> None:
+        _, deaf = await asyncio.open_connection(*server.address, limit=1024)
+        deaf.write(b"GET /big HTTP/1.1\r\n\r\n" * 64)
+        # the only place becomes free again
+        while not answers:
+            with contextlib.suppress(ConnectionError):
+                if found := await exchange(server, b"GET /livez HTTP/1.0\r\n\r\n"):
+                    answers.append(found)
+        deaf.transport.abort()
+
+    with_server(visit)
+    assert answers[0].startswith(b"HTTP/1.1 200 ")
+
+
+def test_close_does_not_wait_for_who_reads_nothing():
+    async def serve() -> None:
+        server = http.Server(ROUTES)
+        await server.start("127.0.0.1", 0)
+        reader, deaf = await asyncio.open_connection(*server.address, limit=1024)
+        deaf.write(b"GET /big HTTP/1.1\r\n\r\n" * 64)
+        await reader.readuntil(b"\r\n\r\n")
+        await server.close()
+        deaf.transport.abort()
+
+    asyncio.run(asyncio.wait_for(serve(), PATIENCE_S))
 
 
 def test_close_ends_open_connections():

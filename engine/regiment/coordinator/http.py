@@ -7,7 +7,6 @@ request body is never read. Handlers are plain functions that answer at once.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import hmac
 import ipaddress
@@ -29,6 +28,8 @@ IDLE_S = 75.0
 by opening a new one."""
 HEAD_S = 10.0
 """A request head that has begun must be complete within this."""
+SEND_S = 10.0
+"""An answer must be taken within this, or the connection is dropped."""
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -146,12 +147,10 @@ class Server:
             pass
         except asyncio.CancelledError:
             # The server closes: it waits for this task and wants no more of it.
-            pass
+            writer.transport.abort()
         finally:
+            await _end(writer)
             self._connections.discard(task)
-            writer.close()
-            with contextlib.suppress(Exception):
-                await writer.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -161,19 +160,16 @@ class Server:
                 async with asyncio.timeout(HEAD_S):
                     head = first + await reader.readuntil(b"\r\n\r\n")
             except asyncio.LimitOverrunError:
-                writer.write(_encode(_plain(431), keep_alive=False, with_body=True))
-                await writer.drain()
+                await _send(writer, _encode(_plain(431), keep_alive=False, with_body=True))
                 return
             request = parse_head(head)
             if request is None:
-                writer.write(_encode(_plain(400), keep_alive=False, with_body=True))
-                await writer.drain()
+                await _send(writer, _encode(_plain(400), keep_alive=False, with_body=True))
                 return
             response = self._answer(request)
             # What follows a head with a body is never read, so the connection ends there.
             keep_alive = request.keep_alive and not _has_body(request)
-            writer.write(_encode(response, keep_alive, request.method != "HEAD"))
-            await writer.drain()
+            await _send(writer, _encode(response, keep_alive, request.method != "HEAD"))
             if not keep_alive:
                 return
 
@@ -188,6 +184,29 @@ class Server:
         if not self._guard.admits(request):
             return _plain(401, (("WWW-Authenticate", "Bearer"),))
         return handler(request)
+
+
+async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Writes `data`. A reader that takes none of it does not hold a place for ever."""
+    writer.write(data)
+    try:
+        async with asyncio.timeout(SEND_S):
+            await writer.drain()
+    except TimeoutError:
+        writer.transport.abort()
+        raise
+
+
+async def _end(writer: asyncio.StreamWriter) -> None:
+    """Closes; what its reader does not take within `SEND_S` is dropped."""
+    writer.close()
+    try:
+        async with asyncio.timeout(SEND_S):
+            await writer.wait_closed()
+    except (TimeoutError, asyncio.CancelledError):
+        writer.transport.abort()
+    except OSError:
+        pass
 
 
 def parse_head(head: bytes) -> Request | None:
