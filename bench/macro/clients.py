@@ -6,11 +6,14 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 from bench.macro import processes
 from bench.macro.registrars import REGIMENT, scrape
+
 from regiment.cli.trunks import TrunkPlan, trunk_password, trunk_user, write_trunks
 
 SCENARIO = Path(__file__).with_name("register.xml")
@@ -25,7 +28,9 @@ class Client(Protocol):
     command: list[str]
     pids: list[int]
 
-    def __init__(self, folder: Path, port: int, count: int, seconds: int, core: int) -> None: ...
+    def __init__(
+        self, folder: Path, port: int, count: int, seconds: int, core: int | None
+    ) -> None: ...
 
     def start(self) -> None:
         """Returns when registering begins."""
@@ -41,10 +46,27 @@ class Engine:
 
     name = "regiment"
 
-    def __init__(self, folder: Path, port: int, count: int, seconds: int, core: int | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        count: int,
+        seconds: int,
+        core: int | None,
+        *,
+        expiration: int = 3600,
+        brief: tuple[int, int] = (0, 0),
+    ) -> None:
+        """`brief`: how many more, and with which expiration."""
         config = folder / "pjsip.conf"
-        plan = TrunkPlan(f"127.0.0.1:{port}", count, max_random_initial_delay=seconds)
+        plan = TrunkPlan(
+            f"127.0.0.1:{port}", count, expiration=expiration, max_random_initial_delay=seconds
+        )
         write_trunks(config, plan)
+        if brief[0]:
+            more = msgspec.structs.replace(plan, first=count, count=brief[0])
+            with config.open("a") as file:
+                file.writelines(_without_templates(more, brief[1]))
         self.command = [*REGIMENT, "run", str(config), "--workers", "1", "--max-rate", "0"]
         self.command += ["--api", "127.0.0.1:0"]
         self.pids: list[int] = []
@@ -75,6 +97,18 @@ class Engine:
         processes.end(self._process)
 
 
+def _without_templates(plan: TrunkPlan, expiration: int) -> Iterator[str]:
+    """The trunks alone, which follow the templates that are in the file already."""
+    for number in range(plan.first, plan.first + plan.count):
+        user = trunk_user(number)
+        yield (
+            f"[{user}](trunk)\nclient_uri=sip:{user}@127.0.0.1\ncontact_user={user}\n"
+            f"expiration={expiration}\noutbound_auth={user}-auth\n"
+            f"[{user}-auth]\ntype=auth\nusername={user}\n"
+            f"password={trunk_password(plan, number)}\n"
+        )
+
+
 class Sipp:
     """SIPp with one socket, no traces, and the credentials of each trunk from a file."""
 
@@ -92,7 +126,7 @@ class Sipp:
         self.command = ["sipp", f"127.0.0.1:{port}", "-sf", str(SCENARIO), "-inf", str(users)]
         self.command += ["-i", "127.0.0.1", "-t", "u1", "-r", str(rate), "-m", str(count)]
         self.command += ["-l", "1000000", "-buff_size", str(SOCKET_BUFFER_BYTES), "-nostdin"]
-        self.pids = []
+        self.pids: list[int] = []
         self._core = core
         self._screen = folder / "screen"
         self._folder = folder

@@ -34,7 +34,7 @@ def moderate(rounds: int, rate: int = MODERATE_RATE) -> list[Result]:
     for _ in range(rounds):
         for client in CLIENTS:
             result = measure(client, rate, MODERATE_S)
-            _tell(result)
+            tell(result)
             results.append(result)
     return results
 
@@ -63,7 +63,7 @@ def best(client: type[Client], low: float, high: float) -> list[Result]:
 def _holds(client: type[Client], rate: int, results: list[Result]) -> bool:
     for _ in range(TRIES):
         results.append(measure(client, rate, BEST_S))
-        _tell(results[-1])
+        tell(results[-1])
         if results[-1].is_clean:
             return True
     return False
@@ -113,10 +113,12 @@ def summarise(results: list[Result]) -> dict[str, Any]:
     }
 
 
-def _tell(result: Result) -> None:
+def tell(result: Result) -> None:
+    """A line for whoever waits."""
     print(
         f"{result.client:9} {result.rate_asked:8,.0f}/s asked {result.rate:8,.0f}/s"
-        f"  {result.cpu_us:6.2f} us  core {result.busy:4.0%}  registrar {result.registrar_busy:4.0%}"
+        f"  {result.cpu_us:6.2f} us"
+        f"  core {result.busy:4.0%}  registrar's {result.registrar_busy:4.0%}"
         f"  401 {result.challenged:,}  200 {result.granted:,}"
         f"  sent again {result.retransmissions:,}  {'' if result.is_clean else 'NOT HELD'}",
         flush=True,

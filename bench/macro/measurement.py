@@ -10,6 +10,7 @@ import msgspec
 from bench.macro import processes
 from bench.macro.clients import Client
 from bench.macro.registrars import Embedded, Registrar
+
 from regiment.cli.trunks import TrunkPlan, credentials
 
 POLL_S = 0.05

@@ -1,4 +1,4 @@
-"""Processes as the kernel accounts for them: CPU time, memory, switches; and on which core they run.
+"""Processes as the kernel accounts for them: CPU time, memory, switches, and their core.
 
 All figures are those of a whole tree: a process and what it has started.
 """

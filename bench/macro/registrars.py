@@ -62,9 +62,7 @@ class Embedded:
 
     def __enter__(self) -> Self:
         with self._log.open("w") as log:
-            process = processes.start(
-                self._command, self._core, stdout=subprocess.PIPE, stderr=log
-            )
+            process = processes.start(self._command, self._core, stdout=subprocess.PIPE, stderr=log)
         self._process = process
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -19,6 +19,7 @@ from typing import Any
 
 from bench.macro import processes
 from bench.macro.registrars import Embedded
+
 from regiment.cli.trunks import TrunkPlan, credentials
 from regiment.datagram import Batch, peer_from_address
 from regiment.net import udp

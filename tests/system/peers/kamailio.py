@@ -110,6 +110,12 @@ class Kamailio:
         self._end()
         return False
 
+    @property
+    def pid(self) -> int:
+        """Of its first process, the parent of all others."""
+        assert self._process is not None
+        return self._process.pid
+
     def ask(self, *commands: str) -> str:
         """What kamcmd answers to some commands, all of them to one process of it."""
         done = subprocess.run(
