@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from pathlib import Path
@@ -39,6 +40,24 @@ def test_trunks_register_and_sigterm_unregisters_all_of_them(tmp_path):
             await until(lambda: pool.counts()["bindings"] == 0)
             assert pool.counts()["binding_changes_expired"] == 0
             assert f"{TRUNKS} of {TRUNKS}" in "\n".join(run.lines)
+
+    finish(work())
+
+
+def test_a_log_in_json_is_json_to_the_last_line(tmp_path):
+    async def work() -> None:
+        async with (
+            registrar() as pool,
+            regiment(write_config(tmp_path, pool.address[1]), "--log-format", "json") as run,
+        ):
+            await until(lambda: pool.counts()["bindings"] == TRUNKS)
+            await run.said("requests/s")
+            run.process.send_signal(signal.SIGTERM)
+            assert await run.ended() == 0
+            events = [json.loads(line) for line in run.lines]
+            assert events[-1]["event"] == "summary"
+            assert (events[-1]["registered"], events[-1]["desired"]) == (TRUNKS, TRUNKS)
+            assert all(event["level"] and event["timestamp"] for event in events)
 
     finish(work())
 

@@ -87,15 +87,16 @@ def run(
         stop_rate=stop_rate,
         stop_timeout_s=stop_timeout,
     )
-    return uvloop.run(Session(options, repeats).run())
+    return uvloop.run(Session(options, repeats, as_json=log_format == "json").run())
 
 
 class Session:
     """One run: the engine, the signals that end it, and what is shown meanwhile."""
 
-    def __init__(self, options: Options, repeats: logs.Repeats) -> None:
+    def __init__(self, options: Options, repeats: logs.Repeats, as_json: bool = False) -> None:
         self._engine = Coordinator(options, log_events)
         self._repeats = repeats
+        self._as_json = as_json
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._signal = signal.SIGTERM
@@ -136,7 +137,7 @@ class Session:
             seconds=round(engine.load_s, 2),
             url=engine.url or "none",
         )
-        with view.open_view(engine.registrations) as shown:
+        with view.open_view(engine.registrations, logged=self._as_json) as shown:
             showing = asyncio.create_task(self._show(shown))
             try:
                 await finished_before(engine.wait(), self._stop)
@@ -175,7 +176,16 @@ class Session:
             at_stop=at_stop,
             worker_restarts=engine.restarts,
         )
-        Console(stderr=True).print(summary.render(result))
+        if self._as_json:
+            logger.info(
+                "summary",
+                registered=result.registered,
+                desired=result.desired,
+                rate=round(result.attempts_per_s, 1),
+                seconds=round(result.seconds, 1),
+            )
+        else:
+            Console(stderr=True).print(summary.render(result))
 
 
 async def finished_before(work: Awaitable[Any], event: asyncio.Event) -> bool:

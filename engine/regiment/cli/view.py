@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 import msgspec
+import structlog
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -21,6 +22,8 @@ from rich.text import Text
 
 from regiment.metrics.snapshot import DURATION, Snapshot
 from regiment.report.summary import QUANTILES, duration_text
+
+logger = structlog.get_logger()
 
 PLAIN_INTERVAL_S = 10.0
 WINDOW_S = 10.0
@@ -188,12 +191,31 @@ class PlainView:
         if self._next_ns is not None and snapshot.at_ns < self._next_ns:
             return
         self._next_ns = snapshot.at_ns + int(PLAIN_INTERVAL_S * 1e9)
-        print(plain_line(moment), file=self._stream, flush=True)
+        self.write(plain_line(moment))
+
+    def write(self, line: str) -> None:
+        """Where a line goes."""
+        print(line, file=self._stream, flush=True)
 
 
-def open_view(desired: int, stream: TextIO | None = None, title: str = "regiment") -> View:
-    """The view that fits `stream` (default stderr): live on a terminal, else plain lines."""
+class LoggedView(PlainView):
+    """The same lines as events of the log, so that a log in JSON is JSON throughout."""
+
+    def write(self, line: str) -> None:
+        """Logs it."""
+        logger.info(line)
+
+
+def open_view(
+    desired: int, stream: TextIO | None = None, title: str = "regiment", logged: bool = False
+) -> View:
+    """The view that fits `stream` (default stderr): live on a terminal, else plain lines.
+
+    `logged`: lines of the log instead, wherever that goes.
+    """
     stream = stream or sys.stderr
+    if logged:
+        return LoggedView(Course(desired), stream)
     console = Console(file=stream)
     if console.is_terminal and not console.is_dumb_terminal:
         return TerminalView(Course(desired), console, title)
