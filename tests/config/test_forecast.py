@@ -135,7 +135,8 @@ REFRESHES = [
     (Policy("sip:h", expiration=3600), 3590 - (98 + 360) / 2),
     # Between 5 and 10 % earlier where that is less.
     (Policy("sip:h", expiration=600), 590 - (30 + 60) / 2),
-    (Policy("sip:h", expiration=3600, refresh_jitter=20), 3590 - (360 + 720) / 2),
+    # Another jitter follows the same rule.
+    (Policy("sip:h", expiration=3600, refresh_jitter=20), 3590 - (98 + 720) / 2),
 ]
 
 

@@ -156,6 +156,21 @@ def test_stop_is_paced() -> None:
     assert one.gauges() == {"unregistered": 20}
 
 
+def test_stop_spends_its_rate_on_bound_ones_alone() -> None:
+    one = many(200, {"max_rate": 10.0})
+    one.begin()
+    one.run(1)
+    bound = one.gauges()["registered"]
+    assert 10 <= bound <= 12
+    one.engine.unregister_all(one.now_ns, 5.0)
+    assert one.engine.remaining() == bound
+    assert one.board.get("regiment_target_gated") == bound
+    one.run(bound / 5 + 0.5)
+    assert one.engine.remaining() == 0
+    assert one.gauges() == {"unregistered": 200}
+    assert sum(r.expires == 0 for r in one.requests) == bound
+
+
 def test_set_rate_holds_for_what_is_still_to_start() -> None:
     one = many(12, {"max_rate": 1000.0})
     one.engine.set_rate(0, 2.0)

@@ -131,10 +131,8 @@ def _refresh_interval_s(policy: Policy) -> float:
         return max(granted_s / 2, 1.0)
     jitter = policy.refresh_jitter / 100
     most_s = granted_s * jitter
-    least_s = granted_s * jitter / 2
-    if jitter == 0.1:
-        patience_s = policy.timer_b_ms / 1000 + 1.1 * policy.retry_interval
-        least_s = min(least_s, patience_s)
+    patience_s = policy.timer_b_ms / 1000 + 1.1 * policy.retry_interval
+    least_s = min(most_s / 2, patience_s)
     return max(granted_s - 10 - (least_s + most_s) / 2, 1.0)
 
 

@@ -20,7 +20,7 @@ from regiment.uac.policy cimport (
     S_REGISTERED, S_UNREGISTERED, S_UNREGISTERING, Verdict, decide, refresh_window_ns,
 )
 from regiment.uac.registration cimport (
-    CACHED, EVER, FALLBACK_423, ICMP_ONCE, ICMP_TWICE, IN_QUEUE, IN_SEND, R_REJECT, R_RELEASE,
+    CACHED, EVER, FALLBACK_423, ICMP_ONCE, IN_QUEUE, IN_SEND, R_REJECT, R_RELEASE,
     R_START, R_SUCCESS, R_UNREGISTER, R_WAIT, REPEATED, SENT, SETTLED, registration_advance,
 )
 from regiment.uac.transaction cimport (
@@ -156,7 +156,7 @@ cdef class Attempts(Population):
             record.from_tag = self.secret_word()
         record.transaction = <unsigned char>transaction_advance(
             record.transaction, TX_REQUEST, False, &actions)
-        record.flags &= ~(SENT | CACHED | ICMP_ONCE | ICMP_TWICE)
+        record.flags &= ~(SENT | CACHED | ICMP_ONCE)
         while nonce != NULL:
             nonce.used = True
             nonce.nc += 1
@@ -199,7 +199,10 @@ cdef class Attempts(Population):
         result.retry_after_s = -1
         if self.next_address(slot, record, policy.target, now_ns):
             return 0
-        self.note_reason(record, NULL, 0)
+        if cause == C_TIMEOUT:
+            self.note_reason(record, b"no answer", 9)
+        else:
+            self.note_reason(record, b"ICMP: unreachable", 17)
         return self.fail(slot, record, policy, &result, now_ns)
 
     cdef bint next_address(self, uint32_t slot, Record* record, Target target,

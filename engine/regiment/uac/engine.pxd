@@ -10,4 +10,5 @@ cdef class Engine(Exchange):
     cdef uint32_t begun            # slots below took part in a begin()
 
     cdef Target _target_for(self, object policy, int socket)
+    cdef void _empty_queue(self, Target target) noexcept
     cdef int _drain(self, Target target, int64_t now_ns) except -1

@@ -287,20 +287,24 @@ cdef class Engine(Exchange):
         self.stopping = True
         self.unsettled = self.count
         for target in self.target_list:
+            self._empty_queue(<Target>target)
             bucket_set_rate(&(<Target>target).bucket, rate)
             (<Target>target).bucket.theoretical_ns = 0
             self.gates.cancel((<Target>target).index)
-            if (<Target>target).queue.count and not (<Target>target).ready:
-                (<Target>target).ready = True
-                self.ready.append(target)
         for slot in range(self.count):
             record = &self.records[slot]
             if record.transaction == TX_TRYING or record.transaction == TX_PROCEEDING:
                 continue
-            if record.flags & IN_QUEUE:
-                continue
             policy = <PolicyState>self.policies[record.policy]
             self.settle(slot, record, policy.target, now)
+
+    cdef void _empty_queue(self, Target target) noexcept:
+        """Whoever waited to register waits no more: the stop asks each whether it is bound."""
+        cdef int64_t slot = target.queue.pop()
+        while slot >= 0:
+            self.records[slot].flags &= ~IN_QUEUE
+            self.cells.gated[0] -= 1
+            slot = target.queue.pop()
 
     def remaining(self):
         return self.unsettled if self.stopping else self.count

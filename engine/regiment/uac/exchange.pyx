@@ -16,7 +16,7 @@ from regiment.sip.scanner cimport M_REGISTER, SCAN_OK, scan
 from regiment.uac.attempt cimport NOBODY
 from regiment.uac.challenge cimport credentials_bound, write_credentials
 from regiment.uac.policy cimport C_TRANSPORT, K_UNREGISTER
-from regiment.uac.registration cimport ICMP_ONCE, ICMP_TWICE, IN_SEND, SENT
+from regiment.uac.registration cimport ICMP_ONCE, IN_SEND, SENT
 from regiment.uac.transaction cimport (
     TX_1XX, TX_FINAL, TX_PROCEEDING, TX_TRANSPORT_ERROR, TX_TRYING, transaction_advance,
 )
@@ -176,7 +176,6 @@ cdef class Exchange(Attempts):
         if not record.flags & ICMP_ONCE:
             record.flags |= ICMP_ONCE
             return
-        record.flags |= ICMP_TWICE
         record.transaction = <unsigned char>transaction_advance(
             record.transaction, TX_TRANSPORT_ERROR, False, &actions)
         self.wheel.cancel(<uint32_t>slot)

@@ -20,8 +20,6 @@ cdef enum Flag:
     REPEATED = 8           # the attempt was repeated without the cached nonce
     FALLBACK_423 = 16      # a 423 without Min-Expires was answered in this attempt
     ICMP_ONCE = 32         # one ICMP error was seen for this transaction
-    ICMP_TWICE = 64
-    STOPPING = 128         # un-REGISTER as soon as the transaction is over
     IN_QUEUE = 256         # waits at its target
     EVER = 512             # was registered once
     BEGUN = 1024           # took part in a begin()
