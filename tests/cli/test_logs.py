@@ -165,3 +165,24 @@ def test_at_the_end_everything_held_back_is_told(stream):
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [line.get("repeated") for line in lines] == [None, 3]
     assert lines[1]["level"] == "error"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), BrokenPipeError()])
+def test_a_line_that_cannot_be_written_is_lost_and_the_next_one_is_not(error):
+    class Full(io.StringIO):
+        fails = True
+
+        def write(self, text: str) -> int:
+            if self.fails:
+                raise error
+            return super().write(text)
+
+    stream = Full()
+    set_up("text", stream=stream)
+    logger = structlog.get_logger()
+    logger.error("lost")
+    stream.fails = False
+    logger.warning("kept")
+    assert "lost" not in stream.getvalue()
+    assert "kept" in stream.getvalue()
+    structlog.reset_defaults()

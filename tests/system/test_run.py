@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,30 @@ def test_a_log_in_json_is_json_to_the_last_line(tmp_path):
             assert events[-1]["event"] == "summary"
             assert (events[-1]["registered"], events[-1]["desired"]) == (TRUNKS, TRUNKS)
             assert all(event["level"] and event["timestamp"] for event in events)
+
+    finish(work())
+
+
+def test_an_engine_whose_log_has_no_reader_goes_on(tmp_path):
+    async def work() -> None:
+        async with registrar() as pool:
+            reading, writing = os.pipe()
+            process = await asyncio.create_subprocess_exec(
+                *[sys.executable, "-P", "-m", "regiment.cli", "run"],
+                *[str(write_config(tmp_path, pool.address[1])), "--api", "none"],
+                stderr=writing,
+                start_new_session=True,
+            )
+            os.close(writing)
+            os.close(reading)
+            try:
+                await until(lambda: pool.counts()["bindings"] == TRUNKS)
+                process.send_signal(signal.SIGTERM)
+                assert await process.wait() == 0
+                await until(lambda: pool.counts()["bindings"] == 0)
+            finally:
+                if process.returncode is None:
+                    process.kill()
 
     finish(work())
 

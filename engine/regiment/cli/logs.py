@@ -13,6 +13,7 @@ The floors below the doors call ``structlog.get_logger()`` and know nothing of t
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import time
@@ -179,6 +180,26 @@ def _quoted(value: object) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+def put_line(line: str, stream: TextIO) -> None:
+    """Writes a line. A full disk or a reader that has gone costs the line and nothing more."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=stream, flush=True)
+
+
+class _Lines(structlog.PrintLogger):
+    """Where rendered events go."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._stream = stream
+
+    def msg(self, message: str) -> None:
+        """One event, rendered."""
+        put_line(message, self._stream)
+
+    debug = info = warning = error = msg
+
+
 def set_up(log_format: str = "text", level: str = "info", stream: TextIO | None = None) -> Repeats:
     """Configures structlog for this process and returns its counter of repetitions.
 
@@ -199,7 +220,7 @@ def set_up(log_format: str = "text", level: str = "info", stream: TextIO | None 
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         # Looked up at each call: the live view puts a stand-in for stderr while it is shown.
-        logger_factory=lambda *_: structlog.PrintLogger(stream or sys.stderr),
+        logger_factory=lambda *_: _Lines(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
     return repeats

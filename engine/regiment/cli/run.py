@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 import uvloop
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from regiment.cli import logs, view
 from regiment.coordinator.coordinator import API_PORT, STOP_RATE, Coordinator, Options
@@ -185,7 +187,15 @@ class Session:
                 seconds=round(result.seconds, 1),
             )
         else:
-            Console(stderr=True).print(summary.render(result))
+            print_safely(summary.render(result))
+
+
+def print_safely(shown: RenderableType) -> None:
+    """Prints on stderr; rich itself would end the process where nobody reads."""
+    stderr = Console(stderr=True)
+    text = io.StringIO()
+    Console(file=text, force_terminal=stderr.is_terminal, width=stderr.width).print(shown)
+    logs.put_line(text.getvalue().rstrip("\n"), sys.stderr)
 
 
 async def finished_before(work: Awaitable[Any], event: asyncio.Event) -> bool:

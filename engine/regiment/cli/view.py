@@ -20,6 +20,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from regiment.cli.logs import put_line
 from regiment.metrics.snapshot import DURATION, Snapshot
 from regiment.report.summary import QUANTILES, duration_text
 
@@ -195,7 +196,7 @@ class PlainView:
 
     def write(self, line: str) -> None:
         """Where a line goes."""
-        print(line, file=self._stream, flush=True)
+        put_line(line, self._stream)
 
 
 class LoggedView(PlainView):
