@@ -156,3 +156,12 @@ def test_the_module_is_the_console_script():
     )
     assert (done.returncode, done.stdout) == (0, f"regiment {VERSION}\n")
     assert importlib.import_module("regiment.cli").main is cli.main
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("arguments", "code"), [("--version", 0), ("run no-such.conf --api none --workers 1", 1)]
+)
+def test_closed_standard_streams_change_no_exit_code(closed, arguments, code):
+    command = f"exec {sys.executable} -P -m regiment.cli {arguments} {closed}"
+    assert subprocess.run(["sh", "-c", command], check=False, timeout=60).returncode == code

@@ -144,7 +144,19 @@ def invoke(arguments: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """The console script."""
+    _fill_standard_descriptors()
     sys.exit(invoke(sys.argv[1:]))
+
+
+def _fill_standard_descriptors() -> None:
+    """Whoever starts us without stdin, stdout or stderr must not find a socket in their place."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free: this one
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _complain(line: str) -> int:
