@@ -22,7 +22,8 @@ cdef class Target:
     cdef uint16_t socket
     # An address keeps its place as long as a transaction may need it, whatever the resolver says
     # meanwhile; `order` names the places of the present ones, best first.
-    cdef Address addresses[PLACES]
+    cdef Address* addresses
+    cdef int places              # how many there is room for
     cdef uint8_t order[ADDRESSES_MAX]
     cdef uint32_t address_count
     cdef bint resolving, ready   # ready: stands in the list that the next launch() drains
@@ -42,7 +43,8 @@ cdef class Target:
     cdef int _pick(self, uint32_t start, int64_t now_ns) noexcept nogil
     # takes the answer of a lookup
     cdef int take(self, list peers, int64_t now_ns) except -1
-    cdef int _place_for(self, const Peer* peer, uint32_t taken, int64_t now_ns) noexcept nogil
+    cdef int _place_for(self, const Peer* peer, uint32_t taken) except -1
+    cdef int _new_place(self) except -2
     # when the first of its addresses is free again; 0: one is free now
     cdef int64_t gate_ns(self, int64_t now_ns) noexcept nogil
     cdef bint reuse_allowed(self, int64_t now_ns) noexcept nogil

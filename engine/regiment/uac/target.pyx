@@ -1,5 +1,6 @@
 """A target: scheme, host, port and transport of a next hop, shared by many registrations."""
 
+from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 
 from regiment.datagram cimport peer_from_bytes, same_peer
@@ -20,6 +21,9 @@ cdef class Target:
         self.socket = socket
         self.queue = Queue()
         self.max_rate = -1.0
+
+    def __dealloc__(self):
+        free(self.addresses)
 
     cdef int first_free(self, int64_t now_ns) noexcept nogil:
         return self._pick(0, now_ns)
@@ -55,7 +59,7 @@ cdef class Target:
         cdef int place
         for raw in peers[:ADDRESSES_MAX]:
             peer_from_bytes(&peer, raw)
-            place = self._place_for(&peer, count, now_ns)
+            place = self._place_for(&peer, count)
             if not same_peer(&self.addresses[place].peer, &peer):
                 memset(&self.addresses[place], 0, sizeof(Address))
                 self.addresses[place].peer = peer
@@ -64,26 +68,38 @@ cdef class Target:
         self.address_count = count
         return 0
 
-    cdef int _place_for(self, const Peer* peer, uint32_t taken, int64_t now_ns) noexcept nogil:
-        """Where that peer stands; else a free place; else the one that is needed least long."""
+    cdef int _place_for(self, const Peer* peer, uint32_t taken) except -1:
+        """Where that peer stands; else a new place; else the one that is needed least long."""
         cdef int place, best = -1
         cdef uint32_t at
         cdef bint is_taken
-        for place in range(PLACES):
-            if self.addresses[place].peer.length and same_peer(&self.addresses[place].peer, peer):
+        for place in range(self.places):
+            if same_peer(&self.addresses[place].peer, peer):
                 return place
-        for place in range(PLACES):
+        place = self._new_place()
+        if place >= 0:
+            return place
+        for place in range(self.places):
             is_taken = False
             for at in range(taken):
                 is_taken |= self.order[at] == place
-            if is_taken:
-                continue
-            if self.addresses[place].peer.length == 0:
-                return place
-            if best < 0 or (self.addresses[place].busy_until_ns
-                            < self.addresses[best].busy_until_ns):
+            if not is_taken and (best < 0 or self.addresses[place].busy_until_ns
+                                 < self.addresses[best].busy_until_ns):
                 best = place
         return best
+
+    cdef int _new_place(self) except -2:
+        """-1: there are as many as there may be."""
+        cdef Address* addresses
+        if self.places == PLACES:
+            return -1
+        addresses = <Address*>realloc(self.addresses, (self.places + 1) * sizeof(Address))
+        if addresses == NULL:
+            raise MemoryError
+        self.addresses = addresses
+        memset(&addresses[self.places], 0, sizeof(Address))
+        self.places += 1
+        return self.places - 1
 
     cdef bint reuse_allowed(self, int64_t now_ns) noexcept nogil:
         return self.reuse_off_until_ns <= now_ns
