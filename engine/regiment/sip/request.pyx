@@ -196,7 +196,8 @@ cdef class Template:
         p = put(p, &self.after_contact[kind])
         p = put_number(p, <uint64_t>fill.expires)
         p = put(p, &self.after_expires[kind])
-        p = put(p, &fill.credentials)
+        if fill.credentials.length:      # without any there is no address to copy from either
+            p = put(p, &fill.credentials)
         p = put(p, &self.ending[kind])
         return <int>(p - out)
 
