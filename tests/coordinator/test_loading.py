@@ -99,6 +99,18 @@ def test_the_digests_beside_a_batch_are_those_of_its_names(tmp_path):
         assert share.digests == b"".join(map(digest_of, held))
 
 
+def test_a_worker_gets_only_the_policies_that_its_registrations_use(tmp_path):
+    names = [f"trunk{number}" for number in range(30)]
+    text = HEAD + "".join(trunk(name, f"expiration={60 + k}") for k, name in enumerate(names))
+    shares, _ = read(Order(os.fsencode(write(tmp_path, text)), 3))
+    for worker in range(3):
+        held = registrations(shares, worker)
+        policies = [one for batch in batches(shares, worker) for one in batch.policies]
+        assert len(policies) == len(held)
+        for one in held:
+            assert policies[one.policy].expiration == 60 + names.index(one.name)
+
+
 def test_policies_and_listeners_come_no_later_than_what_needs_them(tmp_path):
     text = HEAD + "".join(
         trunk(

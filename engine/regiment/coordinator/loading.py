@@ -145,7 +145,9 @@ class Dealer:
         """Group -> registrations dealt that name it."""
         self._hands: list[list[Registration]] = [[] for _ in range(workers)]
         self._digests: list[list[bytes]] = [[] for _ in range(workers)]
-        self._policies_sent = [0] * workers
+        # A worker gets those policies alone that its registrations use, numbered in that order.
+        self._numbers: list[dict[int, int]] = [{} for _ in range(workers)]
+        self._unsent: list[list[Policy]] = [[] for _ in range(workers)]
         self._listeners_sent: list[set[str]] = [set() for _ in range(workers)]
 
     def deal(self, registration: Registration) -> bytes:
@@ -153,11 +155,21 @@ class Dealer:
         digest = digest_of(registration.name)
         worker = self._assignment.worker_of(digest)
         hand = self._hands[worker]
-        hand.append(registration)
+        hand.append(self._renumbered(worker, registration))
         self._digests[worker].append(digest)
         if group := self._policies[registration.policy].group:
             self.groups[group] = self.groups.get(group, 0) + 1
         return self._play(worker) if len(hand) == BATCH_REGISTRATIONS else b""
+
+    def _renumbered(self, worker: int, registration: Registration) -> Registration:
+        numbers = self._numbers[worker]
+        number = numbers.get(registration.policy)
+        if number is None:
+            number = numbers[registration.policy] = len(numbers)
+            self._unsent[worker].append(self._with_transport(self._policies[registration.policy]))
+        if number == registration.policy:
+            return registration
+        return msgspec.structs.replace(registration, policy=number)
 
     def rest(self) -> bytes:
         """The frames of what has not filled a batch."""
@@ -166,8 +178,8 @@ class Dealer:
     def _play(self, worker: int) -> bytes:
         hand, digests = self._hands[worker], self._digests[worker]
         self._hands[worker], self._digests[worker] = [], []
-        policies = tuple(map(self._with_transport, self._policies[self._policies_sent[worker] :]))
-        self._policies_sent[worker] += len(policies)
+        policies = tuple(self._unsent[worker])
+        self._unsent[worker].clear()
         listeners = tuple(self._listeners_for(worker, policies))
         batch = control.batch_frame(control.LoadBatch(listeners, policies, tuple(hand)))
         head = _SHARE_HEAD.pack(worker, len(hand))
