@@ -12,13 +12,14 @@ from typing import Any
 import jinja2
 from bench.machine import ROOT
 
+SECTIONS = ("compare", "sender", "kamailio", "memory", "idle", "load", "micro")
 TEMPLATES = Path(__file__).parent / "templates"
 BEGIN, END = "<!-- figures:begin -->\n", "<!-- figures:end -->"
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The stored records by section."""
-    records = {}
+    """The stored records by section; None where there is none."""
+    records: dict[str, Any] = dict.fromkeys(SECTIONS)
     for file in sorted(folder.glob("*.json")):
         record = json.loads(file.read_text(encoding="utf-8"))
         records[record["section"]] = record
@@ -55,7 +56,7 @@ def _spread(values: dict[str, float], digits: int = 0) -> str:
 def goals(records: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
     """What was to be reached, what was measured, and whether that is enough."""
     rows: list[tuple[str, str, str, bool]] = []
-    result = {name: record["result"] for name, record in records.items()}
+    result = {name: record["result"] for name, record in records.items() if record}
     if "compare" in result:
         ratio = result["compare"]["moderate"]["cpu_ratio"]["median"]
         rate = result["compare"]["moderate"]["rate"]

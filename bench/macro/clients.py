@@ -55,9 +55,9 @@ class Engine:
         core: int | None,
         *,
         expiration: int = 3600,
-        brief: tuple[int, int] = (0, 0),
+        brief: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
-        """`brief`: how many more, and with which expiration."""
+        """`brief`: how many more, with which expiration, and begun within how many seconds."""
         config = folder / "pjsip.conf"
         plan = TrunkPlan(
             f"127.0.0.1:{port}", count, expiration=expiration, max_random_initial_delay=seconds
@@ -66,7 +66,7 @@ class Engine:
         if brief[0]:
             more = msgspec.structs.replace(plan, first=count, count=brief[0])
             with config.open("a") as file:
-                file.writelines(_without_templates(more, brief[1]))
+                file.writelines(_without_templates(more, *brief[1:]))
         self.command = [*REGIMENT, "run", str(config), "--workers", "1", "--max-rate", "0"]
         self.command += ["--api", "127.0.0.1:0"]
         self.pids: list[int] = []
@@ -97,13 +97,14 @@ class Engine:
         processes.end(self._process)
 
 
-def _without_templates(plan: TrunkPlan, expiration: int) -> Iterator[str]:
+def _without_templates(plan: TrunkPlan, expiration: int, seconds: int) -> Iterator[str]:
     """The trunks alone, which follow the templates that are in the file already."""
     for number in range(plan.first, plan.first + plan.count):
         user = trunk_user(number)
         yield (
             f"[{user}](trunk)\nclient_uri=sip:{user}@127.0.0.1\ncontact_user={user}\n"
-            f"expiration={expiration}\noutbound_auth={user}-auth\n"
+            f"expiration={expiration}\nmax_random_initial_delay={seconds}\n"
+            f"outbound_auth={user}-auth\n"
             f"[{user}-auth]\ntype=auth\nusername={user}\n"
             f"password={trunk_password(plan, number)}\n"
         )

@@ -10,12 +10,16 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
+from bench.machine import ROOT
 from bench.macro.clients import Client, Engine, Sipp
 from bench.macro.measurement import Result, measure
+from bench.macro.registrars import REGIMENT
 
 CLIENTS: tuple[type[Client], ...] = (Sipp, Engine)
 MODERATE_RATE = 10_000
@@ -138,12 +142,10 @@ def rows(quick: bool = False) -> dict[str, Any]:
 
 def _command(client: type[Client]) -> str:
     """The command line for the reader, with the changing parts named."""
-    import tempfile
-    from pathlib import Path
-
     with tempfile.TemporaryDirectory() as name:
-        command = client(Path(name), 5060, 8, 1, None).command
-        return " ".join(command).replace(f"{name}/", "")
+        command = " ".join(client(Path(name), 5060, 8, 1, None).command)
+    command = command.replace(" ".join(REGIMENT), "regiment").replace(f"{name}/", "")
+    return command.replace(f"{ROOT}/", "").replace("-r 8 -m 8", "-r RATE -m COUNT")
 
 
 def main() -> None:
