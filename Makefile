@@ -6,9 +6,10 @@ STAMP = $(VENV)/.installed
 SOURCES := $(shell find engine -name '*.pyx' -o -name '*.pxd')
 COMPILED = $(subst /,.,$(patsubst engine/%.pyx,%,$(filter %.pyx,$(SOURCES))))
 TESTS ?= tests
+IN_MEMORY = $(addprefix tests/,sip timing uac registrar metrics conformance test_datagram.py)
 ARGS ?=
 
-.PHONY: demo test check bench mutants clean ext
+.PHONY: demo test check bench mutants sanitize clean ext
 
 $(STAMP): pyproject.toml $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -33,6 +34,20 @@ bench: $(STAMP)
 
 mutants: $(STAMP)
 	$(BIN)/python tests/mutants/run.py
+
+# The in-memory tests on modules built with ASAN and UBSan, in a copy that is removed afterwards.
+# Python's own memory is malloc's here, so that every overrun is seen; leaks are not looked for. A
+# finding ends the process that runs the test, and its report is shown (-s).
+sanitize: $(STAMP)
+	set -e; copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
+	cp -r engine tests pyproject.toml README.md LICENSE "$$copy"; cd "$$copy"; \
+	find engine \( -name '*.so' -o -name '*.c' \) -delete; export PYTHONPATH="$$copy/engine"; \
+	REGIMENT_SANITIZE=address,undefined $(abspath $(BIN)/python) \
+		-c "from setuptools import setup; setup()" -q build_ext --inplace -j 2; \
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	PYTHONMALLOC=malloc $(abspath $(BIN)/python) -m pytest -s -n 2 --dist loadfile \
+		--max-worker-restart=0 $(IN_MEMORY)
 
 # Rebuilds compiled modules in place; ONLY=regiment.sip.scanner,… for some of them.
 ext:
