@@ -12,7 +12,10 @@ from regiment.net.icmp import IcmpError
 from regiment.worker import shard as shard_module
 from regiment.worker.shard import (
     BLOCKED_NS,
+    BUSY_DATAGRAMS,
+    BUSY_TURNS,
     CHORES_NS,
+    HOLD_NS,
     INBOX_SLOTS,
     OUTBOXES_PER_TURN,
     RECEIVE_LIMIT,
@@ -69,6 +72,7 @@ class FakeSocket:
         self.fd = fd
         self.waiting = 0
         self.run = 1
+        self.attended = True
         self.offsets_ns: list[int] = []
         self.icmp: list[IcmpError] = []
 
@@ -79,6 +83,9 @@ class FakeSocket:
             inbox.append(b"x", PEER, index)
         self.waiting -= taken
         return taken * self.run
+
+    def attend(self, on: bool) -> None:
+        self.attended = on
 
     def errors(self) -> list[IcmpError]:
         told, self.icmp = self.icmp, []
@@ -122,7 +129,7 @@ class FakeCore:
 class Bench:
     """A shard with everything around it faked."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, hold_ns: int = 0) -> None:
         self.loop = FakeLoop()
         self.core = FakeCore()
         self.alarm = FakeAlarm()
@@ -141,6 +148,7 @@ class Bench:
             chores=self.chores.append,
             after=lambda now_ns: self.core.did.append("after"),
             failed=self.failures.append,
+            hold_ns=hold_ns,
             clock_ns=lambda: self.now_ns,
             wall_ns=lambda: self.wall_ns,
         )
@@ -356,3 +364,86 @@ def test_turns_are_counted(bench):
     bench.shard.start()
     bench.loop.readable(5)
     assert bench.shard.turns == 2
+
+
+# ---------------------------------------------------------------------- holding off
+
+
+@pytest.fixture
+def holding(monkeypatch):
+    """A shard that holds off, and has just become busy."""
+    bench = Bench(monkeypatch, HOLD_NS)
+    bench.start()
+    bench.pass_time(S // 2)
+    bench.socket.waiting = BUSY_DATAGRAMS
+    bench.loop.readable(5)
+    assert not bench.socket.attended
+    return bench
+
+
+def test_a_busy_turn_leaves_the_sockets_to_the_alarm(holding):
+    assert holding.alarm.deadline_ns == holding.now_ns + HOLD_NS
+    holding.socket.waiting = 3
+    holding.pass_time(HOLD_NS)
+    holding.loop.readable(holding.alarm.fd)
+    assert holding.core.received == [BUSY_DATAGRAMS, 3]
+    assert not holding.socket.attended
+
+
+def test_a_held_turn_that_moves_nothing_attends_again(holding):
+    holding.pass_time(HOLD_NS)
+    holding.loop.readable(holding.alarm.fd)
+    assert holding.socket.attended
+    assert holding.alarm.deadline_ns > holding.now_ns + HOLD_NS
+    holding.socket.waiting = 1
+    holding.pass_time(S // 10)
+    holding.loop.readable(5)
+    assert holding.core.received[-1] == 1
+    assert holding.socket.attended
+
+
+def test_what_is_sent_counts_as_busy_too(monkeypatch):
+    bench = Bench(monkeypatch, HOLD_NS)
+    bench.start()
+    bench.pass_time(S // 2)
+    bench.core.to_send = [BUSY_DATAGRAMS]
+    bench.loop.readable(bench.alarm.fd)
+    assert not bench.socket.attended
+
+
+def test_single_datagrams_in_quick_turns_become_busy(monkeypatch):
+    bench = Bench(monkeypatch, HOLD_NS)
+    bench.start()
+    bench.pass_time(S // 2)
+    for turn in range(BUSY_TURNS + 1):
+        assert bench.socket.attended, turn
+        bench.socket.waiting = 1
+        bench.loop.readable(5)
+        bench.pass_time(HOLD_NS // 2)
+    assert not bench.socket.attended
+
+
+def test_slow_turns_hold_nothing_off(monkeypatch):
+    bench = Bench(monkeypatch, HOLD_NS)
+    bench.start()
+    for _ in range(4 * BUSY_TURNS):
+        bench.pass_time(HOLD_NS)
+        bench.socket.waiting = 1
+        bench.loop.readable(5)
+        assert bench.socket.attended
+
+
+def test_a_full_kernel_ends_the_hold(holding):
+    holding.kernel_takes = False
+    holding.core.to_send = [1]
+    holding.pass_time(HOLD_NS)
+    holding.loop.readable(holding.alarm.fd)
+    assert holding.socket.attended
+
+
+def test_what_is_left_to_send_ends_the_hold(holding):
+    holding.core.to_send = [1] * (OUTBOXES_PER_TURN + 1)
+    holding.pass_time(HOLD_NS)
+    holding.loop.readable(holding.alarm.fd)
+    assert holding.socket.attended
+    assert len(holding.loop.soon) == 1

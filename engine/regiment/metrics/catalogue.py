@@ -234,7 +234,8 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "regiment_register_duration_seconds",
         "histogram",
-        "From the first REGISTER sent to the final 2xx, challenge included (RRD of RFC 6076).",
+        "From the first REGISTER sent to the final 2xx (RRD of RFC 6076), challenge included, "
+        "our own time between the transactions left out.",
         (_label("kind", REGISTERING_KINDS),),
     ),
     Family(

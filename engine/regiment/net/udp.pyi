@@ -138,6 +138,11 @@ class Socket:
         reading off; `fd` tells.
         """
 
+    def attend(self, on: bool) -> None:
+        """Off: `fd` is not readable for datagrams that come, only for ICMP errors; on: it is again.
+
+        Costs one system call. A socket that is `blocked` stays attended.
+        """
     def errors(self, limit: int = 256) -> list[IcmpError]:
         """Takes up to `limit` entries from the error queue: those that came by ICMP.
 

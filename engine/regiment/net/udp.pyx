@@ -105,6 +105,10 @@ cdef class Socket:
             raise LocalError("datagrams are received into an inbox")
         return _receive(self, inbox, index, offset_ns, limit)
 
+    def attend(self, bint on):
+        if self.handle >= 0 and not self.blocked:
+            self.poll.modify(self.handle, select.EPOLLIN if on else 0)
+
     def errors(self, uint32_t limit=256):
         cdef list found = []
         if self.handle < 0:

@@ -197,6 +197,7 @@ cdef class Attempts(Population):
         result.code = <uint16_t>code
         result.cause = <unsigned char>cause
         result.retry_after_s = -1
+        record.answered_ns = now_ns
         if self.next_address(slot, record, policy.target, now_ns):
             return 0
         if cause == C_TIMEOUT:

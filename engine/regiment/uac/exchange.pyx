@@ -142,6 +142,7 @@ cdef class Exchange(Attempts):
         if received_ns < record.sent_ns or received_ns > now_ns:
             received_ns = now_ns
         record_ns(self.cells.transaction[message.status // 100 - 2], received_ns - record.sent_ns)
+        record.answered_ns = received_ns
         self.wheel.cancel(<uint32_t>slot)
         return self.on_final(<uint32_t>slot, datagram.data, message, received_ns, now_ns)
 
@@ -267,6 +268,9 @@ cdef class Exchange(Attempts):
         if record.started_ns == 0:
             record.started_ns = now_ns
             record_ns(self.cells.schedule_delay, now_ns - record.intended_ns)
+        else:
+            # from the answer's arrival to this send was our own time, not the registrar's
+            record.started_ns += now_ns - record.answered_ns
         record.give_up_ns = now_ns + policy.rules.timer_b_ms * NS_PER_MS
         policy.target.addresses[record.address].busy_until_ns = record.give_up_ns
         record.timer_e_ms = policy.rules.timer_t1_ms

@@ -30,7 +30,7 @@ from regiment.uac.engine import Engine
 from regiment.worker import control
 from regiment.worker.alarm import Alarm, die_with_parent
 from regiment.worker.meter import Meter
-from regiment.worker.shard import Shard
+from regiment.worker.shard import HOLD_NS, Shard
 
 READ_BYTES = 1 << 20
 """Read ahead from the control socket; a batch may be longer."""
@@ -69,6 +69,7 @@ class Worker:
             chores=self._chores,
             after=self._after,
             failed=self.fail,
+            hold_ns=HOLD_NS,
         )
         self._meter = Meter(board, self._shard)
         self._targets: tuple[TargetInfo, ...] = ()

@@ -28,6 +28,14 @@ OUTBOXES_PER_TURN = 2
 CHORES_NS = 1_000_000_000
 """Counters are published and events asked for at least this often."""
 
+HOLD_NS = 2_000_000
+BUSY_DATAGRAMS = 16
+BUSY_TURNS = 4
+"""A busy shard leaves its sockets alone for `HOLD_NS` after a turn, so that one turn takes what would
+have woken several: waking costs more than the datagram that woke. Busy is who moved so many
+datagrams in a turn, or made so many turns within `HOLD_NS` of each other; a turn that moves nothing
+ends it. Timers may fire that much late meanwhile."""
+
 BLOCKED_NS = 1_000_000
 """While the kernel takes no datagrams, timers are looked at this often."""
 
@@ -62,7 +70,8 @@ class Shard:
 
     `chores(now_ns)` is called about once a second, and `after(now_ns)` at the end of each turn;
     `failed` gets what a turn raised, after which no turn is made any more. The number of a socket
-    in `sockets` is the number by which the core knows it.
+    in `sockets` is the number by which the core knows it. `hold_ns`: how long a busy shard lets
+    datagrams gather (`HOLD_NS`); 0: it takes each as soon as it comes.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class Shard:
         chores: Callable[[int], None],
         after: Callable[[int], None],
         failed: Callable[[BaseException], None],
+        hold_ns: int = 0,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -88,6 +98,11 @@ class Shard:
         self._chores = chores
         self._after = after
         self._failed = failed
+        self._hold_ns = hold_ns
+        self._holding = False
+        self._moved = 0
+        self._quick_turns = 0
+        self._turned_ns = 0
         self._clock_ns = clock_ns
         self._wall_ns = wall_ns
         self._inbox = Batch.inbox(INBOX_SLOTS)
@@ -142,7 +157,11 @@ class Shard:
         core = self.core
         now_ns = self._clock_ns()
         self.turns += 1
-        if readable >= 0:
+        self._moved = 0
+        if self._holding:
+            for number in range(len(self.sockets)):
+                self._receive(number, now_ns)
+        elif readable >= 0:
             self._receive(readable, now_ns)
         core.expire(now_ns)
         if not self._blocked:
@@ -153,7 +172,8 @@ class Shard:
             self._chores_due_ns = now_ns + CHORES_NS
             self._chores(now_ns)
         if self._running:
-            self._rearm(more)
+            self._hold_off(now_ns, more)
+            self._rearm(now_ns, more)
 
     def _receive(self, number: int, now_ns: int) -> None:
         """Drains one socket, up to `RECEIVE_LIMIT`; what stays makes the loop call again."""
@@ -169,6 +189,7 @@ class Shard:
             taken += received
             if inbox.room:
                 break
+        self._moved += taken
         for error in socket.errors():
             self.core.icmp(error.quoted, error.peer, now_ns)
 
@@ -189,6 +210,7 @@ class Shard:
             return False
         for _ in range(OUTBOXES_PER_TURN):
             more = self.core.send(outbox, now_ns)
+            self._moved += len(outbox)
             if len(outbox) and not self._drain():
                 return False
             if not more:
@@ -206,11 +228,31 @@ class Shard:
 
     # ---- when to wake
 
-    def _rearm(self, more: bool) -> None:
+    def _hold_off(self, turned_ns: int, more: bool) -> None:
+        """Decides whether the sockets may wake the next turn, or the alarm alone."""
+        if not self._hold_ns:
+            return
+        is_quick = turned_ns - self._turned_ns < self._hold_ns
+        self._quick_turns = self._quick_turns + 1 if is_quick else 0
+        self._turned_ns = turned_ns
+        if self._holding:
+            busy = self._moved > 0
+        else:
+            busy = self._moved >= BUSY_DATAGRAMS or self._quick_turns >= BUSY_TURNS
+        busy = busy and not more and not self._blocked
+        if busy != self._holding:
+            self._holding = busy
+            self._quick_turns = 0
+            for socket in self.sockets:
+                socket.attend(not busy)
+
+    def _rearm(self, turned_ns: int, more: bool) -> None:
         now_ns = self._clock_ns()
         deadline_ns = self.core.deadline_ns()
         if deadline_ns < 0 or deadline_ns > self._chores_due_ns:
             deadline_ns = self._chores_due_ns
+        if self._holding:
+            deadline_ns = turned_ns + self._hold_ns
         if self._blocked:
             # The kernel wakes us; timers that fire meanwhile must not turn into a busy loop.
             self._alarm.set(max(deadline_ns, now_ns + BLOCKED_NS))
