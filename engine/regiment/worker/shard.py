@@ -31,10 +31,10 @@ CHORES_NS = 1_000_000_000
 HOLD_NS = 2_000_000
 BUSY_DATAGRAMS = 16
 BUSY_TURNS = 4
-"""A busy shard leaves its sockets alone for `HOLD_NS` after a turn, so that one turn takes what would
-have woken several: waking costs more than the datagram that woke. Busy is who moved so many
-datagrams in a turn, or made so many turns within `HOLD_NS` of each other; a turn that moves nothing
-ends it. Timers may fire that much late meanwhile."""
+"""A busy shard leaves its sockets alone for `HOLD_NS` after a turn, so that one turn takes what
+would have woken several: waking costs more than the datagram that woke. Busy is who moved so many
+datagrams in a turn, or made so many turns within `HOLD_NS` of each other; a turn that moves
+nothing ends it. Timers may fire that much late meanwhile."""
 
 BLOCKED_NS = 1_000_000
 """While the kernel takes no datagrams, timers are looked at this often."""
