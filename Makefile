@@ -25,7 +25,7 @@ test: $(STAMP)
 
 check: $(STAMP)
 	$(BIN)/ruff check .
-	$(BIN)/cython-lint engine
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cython-lint engine
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --ignore-unused-allowlist --allowlist tests/stubtest.allow $(COMPILED)
 
