@@ -30,8 +30,9 @@ cdef struct Record:
     char line[8]           # 7 letters, NUL
     uint64_t salt, from_tag
     int64_t intended_ns    # when the attempt was or is due
-    int64_t started_ns     # first REGISTER of the attempt was sent, put off by what we ourselves
-                           # took between its transactions; 0: not yet
+    # when the first REGISTER of the attempt was sent, put off by what we ourselves took between its
+    # transactions; 0: not yet
+    int64_t started_ns
     int64_t sent_ns        # first send of the running transaction
     int64_t give_up_ns     # its Timer F
     int64_t answered_ns    # when the transaction before it in the attempt ended
