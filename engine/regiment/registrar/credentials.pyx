@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memchr, memset
 
 from regiment.sip.field cimport Span, equals_folded, is_blank
-from regiment.sip.response cimport A_MD5, A_NONE, A_SHA256, A_SHA512_256, A_UNKNOWN
+from regiment.sip.response cimport A_NONE, algorithm_of
 
 
 cdef inline bint _is_token_end(char c) noexcept nogil:
@@ -27,16 +27,6 @@ cdef inline uint32_t _closing_quote(const char* data, uint32_t at, uint32_t end)
     while at < end and data[at] != c'"':
         at += 2 if data[at] == c"\\" else 1
     return at
-
-
-cdef int _algorithm(const char* data, Span value) noexcept nogil:
-    if equals_folded(data, value, b"md5", 3):
-        return A_MD5
-    if equals_folded(data, value, b"sha-256", 7):
-        return A_SHA256
-    if equals_folded(data, value, b"sha-512-256", 11):
-        return A_SHA512_256
-    return A_UNKNOWN
 
 
 cdef int _hex_digit(char c) noexcept nogil:
@@ -123,7 +113,7 @@ cdef void _keep(int parameter, const char* data, Span value, Credentials* out) n
     elif parameter == P_OPAQUE:
         out.opaque = value
     elif parameter == P_ALGORITHM:
-        out.algorithm = <uint8_t>_algorithm(data, value)
+        out.algorithm = algorithm_of(data, value)
     elif parameter == P_QOP:
         out.has_qop = 1
         out.qop_auth = equals_folded(data, value, b"auth", 4)

@@ -40,6 +40,8 @@ cdef int next_contact(const char* data, const Message* message, ContactCursor* c
 
 # One challenge a header line (WWW-Authenticate / Proxy-Authenticate); 0 ok (is_digest tells whether
 # it is a Digest one), -1 unreadable: a quote that never closes, Digest without realm or nonce.
+# The Algorithm that a parameter's value names.
+cdef uint8_t algorithm_of(const char* data, Span value) noexcept nogil
 cdef int read_challenge(const char* data, Span value, Challenge* out) noexcept nogil
 cdef int read_authentication_info(const char* data, Span value,
                                   AuthenticationInfo* out) noexcept nogil
