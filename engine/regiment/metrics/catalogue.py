@@ -59,8 +59,7 @@ CODE_CLASSES = ("2xx", "3xx", "4xx", "5xx", "6xx")
 HORIZONS = ("10s", "30s", "60s", "300s")
 CHALLENGE_RESULTS = ("answered", "stale_answered", "no_credentials", "rejected", "too_many_rounds")
 NONCE_REUSE_RESULTS = ("accepted", "challenged", "refused")
-DISCARD_REASONS = (
-    # The first eight in the order of `sip.scanner.ScanError`, which counts from 1.
+SCAN_ERRORS = (
     "empty",
     "start_line",
     "truncated",
@@ -69,6 +68,11 @@ DISCARD_REASONS = (
     "cseq",
     "mandatory",
     "length",
+)
+"""In the order of `sip.scanner.ScanError`, which counts from 1."""
+
+DISCARD_REASONS = (
+    *SCAN_ERRORS,
     # What was readable, and yet not for us.
     "stray",
     "branch_salt",

@@ -12,21 +12,13 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from regiment.metrics.catalogue import CODES, METHODS, Family, Label
+from regiment.metrics.catalogue import CODES, METHODS, SCAN_ERRORS, Family, Label
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 DISCARDS = (
-    # the first eight in the order of sip.scanner.ScanError, which counts from 1
-    "empty",
-    "start_line",
-    "truncated",
-    "header",
-    "via",
-    "cseq",
-    "mandatory",
-    "length",
+    *SCAN_ERRORS,
     # readable, and still not answered
     "response",
     "oversize",
