@@ -1,5 +1,5 @@
 # Where registrations go: one next hop with its addresses, its rate and those that wait for it.
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from regiment.datagram cimport Peer
 from regiment.uac.governor cimport Bucket, Queue
 
@@ -34,7 +34,6 @@ cdef class Target:
     cdef uint32_t states[8]
     cdef uint8_t refusals        # cached nonces refused in a row
     cdef int64_t reuse_off_until_ns
-    cdef uint64_t icmp_errors
 
     # the place of the first address that is not gated, in order; -1: none
     cdef int first_free(self, int64_t now_ns) noexcept nogil
