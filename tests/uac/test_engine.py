@@ -288,6 +288,32 @@ def test_a_group_row_that_is_not_there_is_refused(row: int) -> None:
         grouped("west").engine.set_groups({"west": row})
 
 
+def refresh_moments_ms(count: int, spread_s: int) -> list[int]:
+    """When the refreshes of `count` bindings of 300 s are sent, begun within `spread_s`."""
+    one = many(
+        count,
+        {"max_random_initial_delay": spread_s, "refresh_jitter": 10.0, "expiration": 300},
+        script=lambda request: [(0, ok(request, 300))],
+    )
+    one.begin()
+    one.run(spread_s + 280)
+    return [request.time_ns // 1_000_000 for request in one.requests[count:]]
+
+
+def test_refreshes_of_an_idle_engine_are_drawn_together() -> None:
+    moments = refresh_moments_ms(300, 300)
+    assert len(moments) > 200
+    later = moments[100:]
+    on_grid = [moment for moment in later if moment % 250 <= 1]
+    assert len(on_grid) > 0.9 * len(later)  # the rest: at the very beginning of their window
+
+
+def test_refreshes_of_a_busy_engine_are_not_drawn_together() -> None:
+    moments = refresh_moments_ms(3000, 1)
+    assert len(moments) == 3000
+    assert max(moments.count(moment) for moment in set(moments)) < 12
+
+
 def test_survey_counts_what_is_about_to_lapse_and_what_has_lapsed() -> None:
     one = life(scripted(lambda r: ok(r, 100), lambda r: reply(r, 403)), 0)
     family = "regiment_registrations_expiring"

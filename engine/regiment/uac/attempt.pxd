@@ -20,6 +20,8 @@ cdef class Attempts(Population):
     cdef Key secret            # salts and tags are keyed hashes of a counter
     cdef uint64_t secrets_used
     cdef uint32_t cseq_base
+    cdef int64_t pace_ns       # between successes, smoothed
+    cdef int64_t succeeded_ns  # the last one
     cdef uint32_t send_first, send_last
     cdef list target_list, ready, wanted, noted
     cdef uint64_t notes_dropped
@@ -56,6 +58,7 @@ cdef class Attempts(Population):
                      const Message* message, int64_t received_ns, int64_t now_ns) except -1
     cdef int registered(self, uint32_t slot, Record* record, PolicyState policy, int code,
                         int64_t received_ns, int64_t now_ns) except -1
+    cdef int64_t grid_ns(self, int64_t window_ns, int64_t now_ns) noexcept nogil
     cdef int unregistered(self, uint32_t slot, Record* record, Target target, int outcome,
                           int64_t now_ns) except -1
     cdef int note_lapse(self, Record* record, Target target, int64_t now_ns) except -1

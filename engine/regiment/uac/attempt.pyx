@@ -34,8 +34,13 @@ from regiment import model
 cdef int64_t NS_PER_S = 1_000_000_000
 cdef int64_t NS_PER_MS = 1_000_000
 # Refreshes are drawn together to a grid (earlier, never later), so that an idle engine wakes for
-# several at once: to a thousandth of the window in which they are spread, at most 250 ms.
+# several at once: as long as some GRID_REFRESHES take at the pace of the last ones, so that a busy
+# one makes no bursts; at most 250 ms, and a twelfth of the window in which they are spread.
 cdef int64_t GRID_NS_MAX = 250_000_000
+cdef enum:
+    GRID_REFRESHES = 8
+    GRID_PER_WINDOW = 12
+    PACE_SHARE = 16              # the last gap's weight in the pace is one in so many
 cdef int64_t LOOKUP_PAUSE_NS = 5_000_000_000
 
 cdef enum:
@@ -364,12 +369,19 @@ cdef class Attempts(Population):
             return self.enqueue(slot, record, target)
         refresh_window_ns(&policy.rules, record.granted_s, &earliest, &latest)
         due_ns = received_ns + earliest + <int64_t>(self.uniform() * (latest - earliest))
-        due_ns -= due_ns % max(min((latest - earliest) // 1000, GRID_NS_MAX), <int64_t>1)
-        due_ns = max(due_ns, received_ns + earliest)
-        self.plan(slot, record, due_ns)
+        due_ns -= due_ns % self.grid_ns(latest - earliest, now_ns)
+        self.plan(slot, record, max(due_ns, received_ns + earliest))
         if recovered:
             self.note(record, target, old, -1.0)
         return 0
+
+    cdef int64_t grid_ns(self, int64_t window_ns, int64_t now_ns) noexcept nogil:
+        """How far apart the moments for refreshes are; counts one more success for the pace."""
+        cdef int64_t gap_ns = min(now_ns - self.succeeded_ns, GRID_NS_MAX)
+        self.pace_ns += (gap_ns - self.pace_ns) // PACE_SHARE
+        self.succeeded_ns = now_ns
+        return max(min(self.pace_ns * GRID_REFRESHES, window_ns // GRID_PER_WINDOW, GRID_NS_MAX),
+                   <int64_t>1)
 
     cdef int fail(self, uint32_t slot, Record* record, PolicyState policy, const Result* result,
                   int64_t now_ns) except -1:
