@@ -57,7 +57,7 @@ def test_a_gauge_goes_down_and_is_set():
         ("regiment_nothing", (), 0),
         ("regiment_registrations", ("asleep",), 0),
         ("regiment_registrations", ("registered",), 51),
-        ("regiment_icmp_errors_total", (), 1),
+        ("regiment_icmp_errors_total", (), 51),
         ("regiment_icmp_errors_total", ("x",), 0),
         (DURATION, ("initial",), 0),
         ("regiment_worker_up", (), 0),

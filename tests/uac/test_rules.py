@@ -8,6 +8,7 @@ import pytest
 
 from pump import MS, S
 from reference.exchange import Challenge, Response
+from regiment.datagram import peer_from_address
 from responder import Answer, Request, reply
 from uac.single import (
     ALICE,
@@ -161,6 +162,18 @@ def test_icmp_ends_a_transaction_at_the_second_error_that_quotes_it() -> None:
     status = one.status()
     assert (status.state, status.failure_class) == ("waiting", "transport")
     assert one.attempts() == {("initial", "transport_error"): 1}
+
+
+def test_icmp_is_counted_on_the_target_that_it_came_back_from() -> None:
+    one = Single(policy_of(**EXACT), script=silent)
+    one.engine.set_row(0, 3)
+    one.begin()
+    (request,) = one.requests
+    elsewhere = peer_from_address("203.0.113.9", 5060)
+    for quoted, peer in ((b"", request.destination), (request.data, elsewhere), (b"", elsewhere)):
+        one.engine.icmp(quoted, peer, one.now_ns)
+    family = "regiment_icmp_errors_total"
+    assert [one.board.get(family, (), row=row) for row in range(4)] == [1, 0, 0, 2]
 
 
 def test_answers_that_are_not_ours_change_nothing() -> None:

@@ -232,7 +232,8 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "regiment_icmp_errors_total",
         "counter",
-        "ICMP errors that came back for what we sent.",
+        "ICMP errors that came back for what we sent to the registrar.",
+        row_label="registrar",
     ),
     # ---- time
     Family(

@@ -13,6 +13,7 @@ cdef struct Row:
     uint64_t* attempts[4]      # by Kind, then by Outcome
     uint64_t* expiring         # 4 horizons
     uint64_t* expired
+    uint64_t* icmp
 
 cdef class Cells:
     cdef Scoreboard board
@@ -38,7 +39,6 @@ cdef class Cells:
     cdef uint64_t* wrong_cseq
     cdef uint64_t* retransmitted
     cdef uint64_t* inbound_limit
-    cdef uint64_t* icmp
     cdef uint64_t* gated
     cdef uint64_t* cseq_high
     cdef uint64_t* inbound             # by Method

@@ -37,6 +37,7 @@ cdef class Cells:
                 "regiment_register_attempts_total", (model.KINDS[kind], model.OUTCOMES[0]), row)
         self.rows[row].expiring = board.cell("regiment_registrations_expiring", ("10s",), row)
         self.rows[row].expired = board.cell("regiment_registration_expired_total", (), row)
+        self.rows[row].icmp = board.cell("regiment_icmp_errors_total", (), row)
         return 0
 
     cdef int _take_wire(self) except -1:
@@ -66,7 +67,6 @@ cdef class Cells:
         self.reuse_challenged = board.cell("regiment_nonce_reuse_total", ("challenged",))
         self.reuse_refused = board.cell("regiment_nonce_reuse_total", ("refused",))
         self.reuse_disabled = board.cell("regiment_nonce_reuse_disabled", ())
-        self.icmp = board.cell("regiment_icmp_errors_total", ())
         self.gated = board.cell("regiment_target_gated", ())
         self.cseq_high = board.cell("regiment_cseq_high", ())
         return 0

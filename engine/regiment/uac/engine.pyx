@@ -22,6 +22,7 @@ from regiment.uac.policy cimport (
     S_UNREGISTERED, Result,
 )
 from regiment.uac.registration cimport BEGUN, IN_QUEUE, IN_SEND, SETTLED, PolicyState, Record
+from regiment.uac.target cimport ADDRESSES_MAX
 from regiment.uac.transaction cimport TX_PROCEEDING, TX_TRYING
 
 from regiment import model
@@ -53,6 +54,7 @@ cdef class Engine(Exchange):
         self.target_list, self.ready, self.wanted, self.noted = [], [], [], []
         self.transports = []
         self.target_by_key = {}
+        self.target_at = {}
         self.inbound = Inbound(instance_key)
         self.replies = Batch.outbox(REPLIES_MAX, REPLIES_BYTES)
 
@@ -176,6 +178,8 @@ cdef class Engine(Exchange):
         resolved.resolved_ns = now_ns
         if peers:
             resolved.take(peers, now_ns)
+            for raw in peers[:ADDRESSES_MAX]:
+                self.target_at[raw] = resolved
             for at in range(resolved.address_count):
                 self.inbound.trust(&resolved.addresses[resolved.order[at]].peer)
             if resolved.queue.count and not resolved.ready:

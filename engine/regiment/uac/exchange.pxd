@@ -6,6 +6,7 @@ from regiment.sip.scanner cimport Message
 from regiment.uac.attempt cimport Attempts
 from regiment.uac.inbound cimport Inbound
 from regiment.uac.registration cimport PolicyState, Record
+from regiment.uac.target cimport Target
 
 cdef extern from *:
     """
@@ -21,6 +22,7 @@ cdef class Exchange(Attempts):
     cdef Batch replies             # answers to requests that wait for the outbox
     cdef char* scratch             # the header lines of one request's credentials
     cdef uint32_t scratch_bytes
+    cdef dict target_at            # a target's address -> the target, for errors without a branch
 
     cdef int _respond(self, const Datagram* datagram, const Message* message,
                       int64_t now_ns) except -1
@@ -33,4 +35,5 @@ cdef class Exchange(Attempts):
     cdef int _scratch_for(self, uint32_t length) except -1
     cdef void _mark_sent(self, uint32_t slot, Record* record, PolicyState policy,
                          int64_t now_ns) noexcept
+    cdef int _count_icmp(self, Target target) except -1
     cdef int _forward_replies(self, Batch outbox) except -1

@@ -168,12 +168,13 @@ cdef class Exchange(Attempts):
         cdef int64_t slot = -1
         cdef int actions = 0
         cdef Record* record
-        self.cells.icmp[0] += 1
         if at >= 0 and at + BRANCH_BYTES <= PyBytes_GET_SIZE(quoted):
             slot = self._own_slot(PyBytes_AS_STRING(quoted) + at, BRANCH_BYTES)
         if slot < 0:
+            self._count_icmp(self.target_at.get(peer))
             return
         record = &self.records[slot]
+        self._count_icmp((<PolicyState>self.policies[record.policy]).target)
         if not record.flags & ICMP_ONCE:
             record.flags |= ICMP_ONCE
             return
@@ -181,6 +182,11 @@ cdef class Exchange(Attempts):
             record.transaction, TX_TRANSPORT_ERROR, False, &actions)
         self.wheel.cancel(<uint32_t>slot)
         self.on_error(<uint32_t>slot, 503, C_TRANSPORT, now_ns)
+
+    cdef int _count_icmp(self, Target target) except -1:
+        """Nobody's, where the address is no longer one of a target's: the row of the others."""
+        self.cells.rows[target.row if target is not None else 0].icmp[0] += 1
+        return 0
 
     # ------------------------------------------------------------------ out
 
