@@ -109,6 +109,8 @@ class Registration(msgspec.Struct, frozen=True, array_like=True):
     endpoint: str = ""
     auth_names: tuple[str, ...] = ()
     """`outbound_auth` as written (some may not exist); filled where it differs from `auths`."""
+    redirect: str = ""
+    """Contact URI of the endpoint's aor, to which calls are sent on; empty: it has none."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -159,9 +161,29 @@ OUTCOMES = (
 )
 KINDS = ("initial", "refresh", "retry", "unregister")
 
+CHANGES = ("policy", "wire", "contact", "replaced")
+"""What a reload found changed in a registration, the mildest first: nothing that is sent; something
+of the REGISTER; the Contact URI; the AOR or where it registers."""
+
+
+class Affinity(msgspec.Struct, frozen=True, array_like=True):
+    """Where a binding was made, so that a PBX can send its calls through the same node."""
+
+    address: str = ""
+    """host:port of the registrar's address that holds the binding."""
+    protocol: str = ""
+    local: str = ""
+    """host:port that the REGISTER left from (the flow's other end)."""
+    service_route: tuple[str, ...] = ()
+    """RFC 3608: Route values for requests of ours, in order."""
+    path: tuple[str, ...] = ()
+    """RFC 3327: as the registrar gave it back."""
+    associated_uris: tuple[str, ...] = ()
+    """P-Associated-URI (RFC 7315): identities that were registered along, the default first."""
+
 
 class Event(msgspec.Struct, frozen=True, array_like=True):
-    """A rare thing that a core says about one registration: a change of its state."""
+    """A change of a registration's state, as a core tells it."""
 
     name: str
     state_from: str
@@ -173,6 +195,34 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     retry_in_s: float = -1.0
     """Seconds until the next attempt; -1: none is planned."""
     target: str = ""
+    warning: str = ""
+    """Value of the response's Warning header."""
+    retry_after_s: int = 0
+    """What the response asked for; 0: nothing."""
+    granted_s: int = 0
+    affinity: Affinity | None = None
+    """Only where the new state is `registered`."""
+
+
+class Call(msgspec.Struct, frozen=True, array_like=True):
+    """A request that reached us and was matched to a registration by its `line`."""
+
+    name: str
+    endpoint: str
+    method: str
+    status: int
+    """What was answered; 0: nothing (ACK)."""
+    source: str
+
+
+class Change(msgspec.Struct, frozen=True, array_like=True):
+    """One of the last changes of a registration's state."""
+
+    ago_s: float
+    state_from: str
+    state_to: str
+    code: int = 0
+    failure_class: str = ""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -194,3 +244,18 @@ class Status(msgspec.Struct, frozen=True):
     next_attempt_in_s: float
     """-1: none planned."""
     target: str
+    auth: str = ""
+    """First name in `outbound_auth`."""
+    contact: str = ""
+    """The Contact URI as it is sent."""
+    line: str = ""
+    endpoint: str = ""
+    group: str = ""
+    failing_for_s: float = -1.0
+    """Since when it has not been registered, after it had failed; negative: it has not failed."""
+    is_held: bool = False
+    """Un-registered by an operator: it stays so until it is told to register."""
+    affinity: Affinity | None = None
+    """Of the binding that stands; None: none does."""
+    changes: tuple[Change, ...] = ()
+    """The last ones of a registration that is not registered, oldest first."""

@@ -51,7 +51,7 @@ def test_a_batch_comes_out_as_it_went_in(names):
         control.Setup(3, 2**64 - 1, b"k" * 16, 1_700_000_000, {"udp": 5063}, 1 << 22, 1 << 21),
         control.LoadEnd(),
         control.Begin((0, 1), (0.0, 12.5), ("west",)),
-        control.Ask(1, "trunk"),
+        control.Ask(1, control.StatusOf("trunk")),
         control.Stop(500.0),
     ],
 )
@@ -62,13 +62,13 @@ def test_what_the_coordinator_says_comes_out_as_it_went_in(message):
 
 
 def test_frames_follow_each_other_in_order():
-    messages = [control.Ask(number, "x" * number) for number in range(50)]
+    messages = [control.Ask(number, control.StatusOf("x" * number)) for number in range(50)]
     found = read_all(b"".join(map(control.frame, messages)))
     assert [control.decode_to_worker(body) for _, body in found] == messages
 
 
 def test_a_stream_that_ends_within_a_frame_is_at_its_end():
-    whole = control.frame(control.Ask(1, "name"))
+    whole = control.frame(control.Ask(1, control.StatusOf("name")))
     for cut in range(1, len(whole)):
         assert read_all(whole[:cut]) == []
 

@@ -319,11 +319,11 @@ def test_events_of_the_core_are_passed_on():
 def test_a_question_is_answered_and_an_unknown_name_is_none():
     async def conversation(talk: Talk) -> None:
         await talk.begin()
-        talk.say(control.Ask(5, "trunk"))
-        talk.say(control.Ask(6, "nobody"))
+        talk.say(control.Ask(5, control.StatusOf("trunk")))
+        talk.say(control.Ask(6, control.StatusOf("nobody")))
         first, second = await talk.hear(), await talk.hear()
-        assert (first.number, first.status.cseq) == (5, 7)
-        assert second == control.Answer(6, None)
+        assert (first.number, first.reply.status.cseq) == (5, 7)
+        assert second == control.Answer(6, control.Known(None))
 
     converse(conversation)
 

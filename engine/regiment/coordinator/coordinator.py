@@ -348,7 +348,10 @@ class Coordinator:
         """
         digest = digest_of(name)
         seat = self.seats[self._assignment.worker_of(digest)]
-        return await seat.ask(name) if digest in seat.roster else None
+        if digest not in seat.roster:
+            return None
+        reply = await seat.ask(control.StatusOf(name))
+        return reply.status if isinstance(reply, control.Known) else None
 
     @property
     def restarts(self) -> int:

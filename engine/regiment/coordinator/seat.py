@@ -25,7 +25,7 @@ from regiment.coordinator.spool import Spool
 from regiment.coordinator.watch import Watch
 from regiment.errors import LocalError
 from regiment.metrics.scoreboard import Scoreboard
-from regiment.model import Event, Status
+from regiment.model import Event
 from regiment.worker import control
 
 CSEQ_STEP = 64
@@ -33,6 +33,8 @@ CSEQ_STEP = 64
 DEATHS = 3
 DEATHS_WINDOW_S = 60.0
 """So many deaths within this time, and the worker is started at most once in it from then on."""
+ANSWER_S = 10.0
+"""A worker that does not answer a question within this is given up on."""
 _EXIT_S = 5.0
 _POLL_S = 0.005
 _BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -87,7 +89,7 @@ class Seat:
         self._fault = ""
         self._ever_begun = False
         self._leaving = asyncio.Event()
-        self._asked: dict[int, asyncio.Future[Status | None]] = {}
+        self._asked: dict[int, asyncio.Future[control.Reply]] = {}
         self._questions = 0
 
     # ---- its share of the configuration
@@ -213,10 +215,10 @@ class Seat:
                 self._owner.on_began(self)
             case control.Happened(events):
                 self._owner.on_events(self, events)
-            case control.Answer(number, status):
+            case control.Answer(number, reply):
                 question = self._asked.pop(number, None)
                 if question is not None and not question.done():
-                    question.set_result(status)
+                    question.set_result(reply)
             case control.Progress(remaining):
                 self.remaining = remaining
             case control.Stopped():
@@ -233,17 +235,24 @@ class Seat:
         """Lets the worker register."""
         self._say(begin)
 
-    async def ask(self, name: str) -> Status | None:
-        """What the worker knows of a registration. Raises `LocalError` if it can't answer."""
+    async def ask(self, question: control.Question) -> control.Reply:
+        """The worker's reply. Raises `LocalError` if it has none within `ANSWER_S`."""
         if not self.running:
             raise LocalError(f"worker {self.index} is down")
         if self.is_stuck:
             raise LocalError(f"worker {self.index} makes no turns")
         self._questions += 1
-        question: asyncio.Future[Status | None] = asyncio.get_running_loop().create_future()
-        self._asked[self._questions] = question
-        self._say(control.Ask(self._questions, name))
-        return await question
+        number = self._questions
+        reply: asyncio.Future[control.Reply] = asyncio.get_running_loop().create_future()
+        self._asked[number] = reply
+        self._say(control.Ask(number, question))
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await reply
+        except TimeoutError:
+            raise LocalError(f"worker {self.index} does not answer") from None
+        finally:
+            self._asked.pop(number, None)
 
     # ---- the end
 

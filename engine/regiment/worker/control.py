@@ -1,14 +1,15 @@
 """What coordinator and worker say to each other, and how it is framed.
 
 They share one stream socket. A *frame* is four bytes of length (little-endian, of what follows),
-one byte of kind and a body. Two kinds exist: a `MESSAGE` is one msgpack-encoded Struct of the
-unions below; a `BATCH` is a deflated, msgpack-encoded `LoadBatch`. The coordinator passes batches
-on and keeps them without ever opening them.
+one byte of kind and a body. A `MESSAGE` is one msgpack-encoded Struct of the unions below; a
+`BATCH` is a deflated, msgpack-encoded `LoadBatch`, and a `CHANGE` is a `ChangeBatch` likewise. The
+coordinator passes batches and changes on, and keeps batches, without ever opening them.
 
 The order: `Setup`, any number of batches, `LoadEnd` → the worker answers `Loaded`; `Begin` →
 `Began`; from then on `Ask` → `Answer` and `Happened` as things happen; `Stop` → `Progress` …
-`Stopped`, and the worker ends. A worker that cannot go on says `Fault` and ends. End of file on the
-socket means that the other side is gone.
+`Stopped`, and the worker ends. A reload: `Prepare` → `Prepared`, then either `Discard`, or any
+number of changes and `ChangeEnd` → `Changed`, and `Begin` → `Began` again. A worker that cannot go
+on says `Fault` and ends. End of file on the socket means that the other side is gone.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from pathlib import Path
 import msgspec
 
 from regiment.errors import LocalError, RegimentError
-from regiment.model import Event, Policy, Registration, Status, Transport
+from regiment.model import Call, Event, Policy, Registration, Status, Transport
 from regiment.uac.destination import TargetInfo
 
 MESSAGE = 0
 BATCH = 1
+CHANGE = 2
 
 HEADER = struct.Struct("<IB")
 FRAME_LIMIT_BYTES = 1 << 28
@@ -53,7 +55,111 @@ class LoadBatch(msgspec.Struct, frozen=True, array_like=True):
     registrations: tuple[Registration, ...]
 
 
+class ChangeBatch(msgspec.Struct, frozen=True, array_like=True):
+    """Some of what a reload changes for this worker.
+
+    `Registration.policy` counts the policies of this reload's batches so far, from its first one.
+    """
+
+    policies: tuple[Policy, ...]
+    added: tuple[Registration, ...] = ()
+    changed: tuple[tuple[str, Registration], ...] = ()
+    """(one of `model.CHANGES`, what it is now)."""
+    removed: tuple[str, ...] = ()
+
+
+# ---- questions
+
+
+class StatusOf(msgspec.Struct, frozen=True, array_like=True, tag="status_of"):
+    """What is known of that registration? → `Known`."""
+
+    name: str
+
+
+class Known(msgspec.Struct, frozen=True, array_like=True, tag="known"):
+    """None: there is no such registration."""
+
+    status: Status | None
+
+
+class Page(msgspec.Struct, frozen=True, array_like=True, tag="page"):
+    """Which registrations are there? → `PageOf`."""
+
+    start: int
+    """The slot to begin at."""
+    limit: int
+    """At most so many are told, and at most `scan` slots looked at."""
+    scan: int
+    state: str = ""
+    registrar: str = ""
+    prefix: str = ""
+    like: str = ""
+    """A regular expression that is searched for in the name."""
+
+
+class PageOf(msgspec.Struct, frozen=True, array_like=True, tag="page_of"):
+    """Some registrations in the order of their slots."""
+
+    found: tuple[Status, ...]
+    following: int
+    """The slot to go on at; -1: there are no more."""
+
+
+class Act(msgspec.Struct, frozen=True, array_like=True, tag="act"):
+    """An operator's wish. → `Acted`."""
+
+    action: str
+    """``register`` (a refresh now), ``fresh`` (un-REGISTER, then anew) or ``unregister``."""
+    names: tuple[str, ...] = ()
+    everyone: bool = False
+
+
+class Acted(msgspec.Struct, frozen=True, array_like=True, tag="acted"):
+    """For how many it was begun, and which names there are not."""
+
+    count: int
+    unknown: tuple[str, ...] = ()
+
+
+class Unhealthy(msgspec.Struct, frozen=True, array_like=True, tag="unhealthy"):
+    """Why are registrations not registered? → `Reasons`."""
+
+    limit: int
+
+
+class Reason(msgspec.Struct, frozen=True, array_like=True):
+    """So many registrations of a target are unhealthy for this."""
+
+    target: str
+    state: str
+    failure_class: str
+    code: int
+    reason: str
+    count: int
+    example: str
+    """Name of one of them."""
+
+
+class Reasons(msgspec.Struct, frozen=True, array_like=True, tag="reasons"):
+    """The most frequent ones first."""
+
+    found: tuple[Reason, ...]
+
+
+Question = StatusOf | Page | Act | Unhealthy
+Reply = Known | PageOf | Acted | Reasons
+
+
 # ---- coordinator to worker
+
+
+class Former(msgspec.Struct, frozen=True, array_like=True):
+    """A state file that an earlier worker has left."""
+
+    path: str
+    index: int
+    """Which worker it was."""
 
 
 class Setup(msgspec.Struct, frozen=True, array_like=True, tag="setup"):
@@ -68,6 +174,10 @@ class Setup(msgspec.Struct, frozen=True, array_like=True, tag="setup"):
     """Transport name -> port that a predecessor had, for transports with port 0."""
     receive_buffer_bytes: int
     send_buffer_bytes: int
+    state_path: str = ""
+    """The worker's own state file; empty: it keeps none."""
+    former: tuple[Former, ...] = ()
+    """What is gone on with: its own file of an earlier life, or those of other workers."""
 
     def __repr__(self) -> str:
         return f"Setup(index={self.index}, cseq_base={self.cseq_base})"
@@ -89,10 +199,30 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
-    """What is known of one registration?"""
+    """Something about registrations."""
 
     number: int
-    name: str
+    question: Question
+
+
+class Watch(msgspec.Struct, frozen=True, array_like=True, tag="watch"):
+    """Somebody listens to every change of state, or nobody does any more."""
+
+    everything: bool
+
+
+class Prepare(msgspec.Struct, frozen=True, array_like=True, tag="prepare"):
+    """A reload needs these sockets."""
+
+    listeners: tuple[Listener, ...]
+
+
+class Discard(msgspec.Struct, frozen=True, array_like=True, tag="discard"):
+    """The reload will not be: sockets that were prepared for it are closed."""
+
+
+class ChangeEnd(msgspec.Struct, frozen=True, array_like=True, tag="change_end"):
+    """All changes were sent."""
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
@@ -100,9 +230,11 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
 
     rate: float
     """Un-REGISTERs a second towards each target, of this worker; 0: no limit."""
+    keep: bool = False
+    """End at once and leave the bindings: the next start goes on with them."""
 
 
-ToWorker = Setup | LoadEnd | Begin | Ask | Stop
+ToWorker = Setup | LoadEnd | Begin | Ask | Watch | Prepare | Discard | ChangeEnd | Stop
 
 
 # ---- worker to coordinator
@@ -130,16 +262,32 @@ class Began(msgspec.Struct, frozen=True, array_like=True, tag="began"):
 
 
 class Happened(msgspec.Struct, frozen=True, array_like=True, tag="happened"):
-    """Rare things, in order."""
+    """What is told of single registrations, in order."""
 
     events: tuple[Event, ...]
+    calls: tuple[Call, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
-    """To an `Ask`: None if there is no such registration."""
+    """To an `Ask`."""
 
     number: int
-    status: Status | None
+    reply: Reply
+
+
+class Prepared(msgspec.Struct, frozen=True, array_like=True, tag="prepared"):
+    """To a `Prepare`: why it cannot be, or empty."""
+
+    reason: str
+
+
+class Changed(msgspec.Struct, frozen=True, array_like=True, tag="changed"):
+    """Every change is in; nothing of it was sent yet."""
+
+    registrations: int
+    """That are held now, without those that are only being removed."""
+    targets: tuple[TargetInfo, ...]
+    sockets: tuple[Bound, ...]
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True, tag="progress"):
@@ -158,7 +306,9 @@ class Fault(msgspec.Struct, frozen=True, array_like=True, tag="fault"):
     message: str
 
 
-FromWorker = Loaded | Began | Happened | Answer | Progress | Stopped | Fault
+FromWorker = (
+    Loaded | Began | Happened | Answer | Prepared | Changed | Progress | Stopped | Fault
+)
 
 
 # ---- frames

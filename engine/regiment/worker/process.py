@@ -93,12 +93,19 @@ class Worker:
                 self._end_load()
             case control.Begin() as begin:
                 self._begin(begin)
-            case control.Ask(number, name):
-                self._say(control.Answer(number, self._engine.status(name, time.monotonic_ns())))
+            case control.Ask(number, question):
+                self._say(control.Answer(number, self._reply(question)))
             case control.Stop(rate):
                 self._stopping = True
                 self._engine.unregister_all(time.monotonic_ns(), rate)
                 self._shard.turn()
+
+    def _reply(self, question: control.Question) -> control.Reply:
+        now_ns = time.monotonic_ns()
+        match question:
+            case control.StatusOf(name):
+                return control.Known(self._engine.status(name, now_ns))
+        raise LocalError(f"a question that is not understood: {type(question).__name__}")
 
     def _load(self, batch: control.LoadBatch) -> None:
         for listener in batch.listeners:
