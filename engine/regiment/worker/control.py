@@ -315,6 +315,7 @@ FromWorker = (
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_batch = msgspec.msgpack.Decoder(LoadBatch).decode
+_decode_change = msgspec.msgpack.Decoder(ChangeBatch).decode
 decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
 decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
 
@@ -334,6 +335,17 @@ def batch_frame(batch: LoadBatch) -> bytes:
 def open_batch(body: bytes) -> LoadBatch:
     """The batch of a frame's body."""
     return _decode_batch(zlib.decompress(body))
+
+
+def change_frame(batch: ChangeBatch) -> bytes:
+    """Some changes as a frame, deflated likewise."""
+    body = zlib.compress(_encode(batch), _DEFLATE_LEVEL)
+    return HEADER.pack(len(body) + 1, CHANGE) + body
+
+
+def open_change(body: bytes) -> ChangeBatch:
+    """The changes of a frame's body."""
+    return _decode_change(zlib.decompress(body))
 
 
 async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes] | None:
