@@ -1,10 +1,10 @@
 # The user agent client's core: the verbs that a worker calls once a turn.
 from libc.stdint cimport int64_t, uint32_t
 
-from regiment.uac.exchange cimport Exchange
+from regiment.uac.inquiry cimport Inquiry
 from regiment.uac.target cimport Target
 
-cdef class Engine(Exchange):
+cdef class Engine(Inquiry):
     cdef list transports           # (model.Transport, host, port) by socket index
     cdef dict target_by_key
     cdef uint32_t begun            # slots below took part in a begin()

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing_extensions import disjoint_base
 
 from regiment.metrics.scoreboard import Scoreboard
-from regiment.model import Event, Policy, Registration, Status, Transport
+from regiment.model import Event, Policy, Registration, Transport
 from regiment.uac.destination import TargetInfo
-from regiment.uac.exchange import Exchange
+from regiment.uac.inquiry import Inquiry
 
 @disjoint_base
-class Engine(Exchange):
+class Engine(Inquiry):
     """The registrations of one worker."""
 
     def __init__(
@@ -70,11 +70,5 @@ class Engine(Exchange):
         """Stops: removes every binding, at most `rate` a second and target (0: no limit)."""
     def remaining(self) -> int:
         """How many registrations are still to settle after `unregister_all`."""
-    def survey(self, now_ns: int) -> None:
-        """Refreshes the gauges that need a walk over all records (about 3 ns a registration)."""
-    def status(self, name: str, now_ns: int) -> Status | None:
-        """One registration for people; None: no such name here."""
-    def names(self, start: int, count: int) -> list[str]:
-        """The names of `count` registrations from slot `start`."""
     def unarmed(self) -> list[str]:
         """Registrations that nothing would ever wake: always empty. For tests."""

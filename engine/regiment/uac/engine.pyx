@@ -25,7 +25,6 @@ from regiment.uac.registration cimport BEGUN, IN_QUEUE, IN_SEND, SETTLED, Policy
 from regiment.uac.target cimport ADDRESSES_MAX
 from regiment.uac.transaction cimport TX_PROCEEDING, TX_TRYING
 
-from regiment import model
 from regiment.errors import LocalError
 from regiment.uac.destination import TargetInfo, destination_of, label_of
 
@@ -37,7 +36,7 @@ cdef enum:
     REPLIES_BYTES = 1 << 20
 
 
-cdef class Engine(Exchange):
+cdef class Engine(Inquiry):
     """The registrations of one worker. See engine.pyi for the face."""
 
     def __init__(self, Scoreboard scoreboard, *, seed, bytes instance_key, cseq_base):
@@ -313,33 +312,6 @@ cdef class Engine(Exchange):
     def remaining(self):
         return self.unsettled if self.stopping else self.count
 
-    def survey(self, now_ns):
-        cdef int64_t now = now_ns
-        cdef int64_t left
-        cdef uint32_t slot
-        cdef Record* record
-        cdef Target target
-        cdef int row
-        for row in range(51):
-            memset(self.cells.rows[row].expiring, 0, 4 * sizeof(unsigned long long))
-        for slot in range(self.count):
-            record = &self.records[slot]
-            if record.expires_ns == 0 or record.expires_ns - now > 300 * NS_PER_S:
-                continue
-            target = (<PolicyState>self.policies[record.policy]).target
-            self.note_lapse(record, target, now)
-            if record.expires_ns == 0:
-                continue
-            left = record.expires_ns - now
-            self.cells.rows[target.row].expiring[3] += 1
-            self.cells.rows[target.row].expiring[2] += left <= 60 * NS_PER_S
-            self.cells.rows[target.row].expiring[1] += left <= 30 * NS_PER_S
-            self.cells.rows[target.row].expiring[0] += left <= 10 * NS_PER_S
-        left = 0
-        for target in self.target_list:
-            left += not target.reuse_allowed(now)
-        self.cells.reuse_disabled[0] = left
-
     def targets(self):
         return [
             TargetInfo(target.index, target.label, target.host, target.port, target.protocol,
@@ -347,43 +319,6 @@ cdef class Engine(Exchange):
                        (<Target>target).socket)
             for target in self.target_list
         ]
-
-    def names(self, start, count):
-        cdef uint32_t slot
-        return [self.name_of(&self.records[slot])
-                for slot in range(start, min(start + count, self.count))]
-
-    def status(self, name, now_ns):
-        cdef int64_t slot = self.find(name)
-        cdef int64_t now = now_ns
-        cdef int64_t due
-        cdef Record* record
-        cdef PolicyState policy
-        if slot < 0:
-            return None
-        record = &self.records[slot]
-        policy = <PolicyState>self.policies[record.policy]
-        due = self.wheel.due_ns(<uint32_t>slot)
-        if record.transaction == TX_TRYING or record.transaction == TX_PROCEEDING:
-            due = -1
-        return model.Status(
-            name=name,
-            server_uri=policy.policy.server_uri,
-            client_uri=(<bytes>record.text[:record.client_uri_length]).decode(
-                "utf-8", "surrogateescape"),
-            state=model.STATES[record.state],
-            code=record.code,
-            failure_class=model.CLASSES[record.failure_class],
-            reason="" if record.reason == NULL else (<bytes>record.reason).decode(
-                "utf-8", "replace"),
-            call_id=(<bytes>(<char*>record.call_id)[:16]).hex(),
-            cseq=record.cseq,
-            retries=record.retries,
-            granted_s=record.granted_s,
-            expires_in_s=(record.expires_ns - now) / 1e9 if record.expires_ns else -1.0,
-            next_attempt_in_s=(due - now) / 1e9 if due >= 0 else -1.0,
-            target=policy.target.label,
-        )
 
     def unarmed(self):
         """Names of registrations that nothing would ever wake: always empty (for tests)."""

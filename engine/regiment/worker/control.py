@@ -306,9 +306,7 @@ class Fault(msgspec.Struct, frozen=True, array_like=True, tag="fault"):
     message: str
 
 
-FromWorker = (
-    Loaded | Began | Happened | Answer | Prepared | Changed | Progress | Stopped | Fault
-)
+FromWorker = Loaded | Began | Happened | Answer | Prepared | Changed | Progress | Stopped | Fault
 
 
 # ---- frames

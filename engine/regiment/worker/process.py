@@ -29,6 +29,7 @@ from regiment.uac.destination import TargetInfo
 from regiment.uac.engine import Engine
 from regiment.worker import control
 from regiment.worker.alarm import Alarm, die_with_parent
+from regiment.worker.answers import Answers
 from regiment.worker.meter import Meter
 from regiment.worker.shard import HOLD_NS, Shard
 
@@ -72,6 +73,9 @@ class Worker:
             hold_ns=HOLD_NS,
         )
         self._meter = Meter(board, self._shard)
+        self._answers = Answers(
+            self._engine, say=self._say, turn=self._shard.turn, failed=self.fail
+        )
         self._targets: tuple[TargetInfo, ...] = ()
         self._bound: list[control.Bound] = []
         self._warnings: dict[str, None] = {}
@@ -93,19 +97,12 @@ class Worker:
                 self._end_load()
             case control.Begin() as begin:
                 self._begin(begin)
-            case control.Ask(number, question):
-                self._say(control.Answer(number, self._reply(question)))
+            case control.Ask() as ask:
+                self._answers.take(ask)
             case control.Stop(rate):
                 self._stopping = True
                 self._engine.unregister_all(time.monotonic_ns(), rate)
                 self._shard.turn()
-
-    def _reply(self, question: control.Question) -> control.Reply:
-        now_ns = time.monotonic_ns()
-        match question:
-            case control.StatusOf(name):
-                return control.Known(self._engine.status(name, now_ns))
-        raise LocalError(f"a question that is not understood: {type(question).__name__}")
 
     def _load(self, batch: control.LoadBatch) -> None:
         for listener in batch.listeners:
@@ -239,6 +236,7 @@ class Worker:
         """Stops the turns and closes the sockets."""
         for task in self._lookups:
             task.cancel()
+        self._answers.close()
         self._shard.stop()
         for opened in self._shard.sockets:
             opened.close()

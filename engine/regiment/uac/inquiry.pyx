@@ -1,0 +1,175 @@
+"""What is asked of the registrations. Nothing here changes one of them.
+
+Every question over many registrations is bounded in slots, so that the worker can put its turns
+between the parts of an answer.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcmp, memset
+
+from regiment.uac.exchange cimport prefetch
+from regiment.uac.policy cimport (
+    S_REFRESHING, S_REGISTERED, S_UNREGISTERED, S_UNREGISTERING,
+)
+from regiment.uac.target cimport Target
+from regiment.uac.transaction cimport TX_PROCEEDING, TX_TRYING
+
+from regiment import model
+
+cdef int64_t NS_PER_S = 1_000_000_000
+REASONS_MAX = 1000
+
+cdef enum:
+    CONTACT_BYTES_MAX = 16384
+    FETCHED_AHEAD = 8
+
+
+cdef inline str text_of(const char* data, Py_ssize_t length):
+    return PyBytes_FromStringAndSize(data, length).decode("utf-8", "replace")
+
+
+cdef class Inquiry(Exchange):
+    """The side of the engine that answers questions. See inquiry.pyi for the face."""
+
+    def __contains__(self, name):
+        return self.find(name) >= 0
+
+    # ------------------------------------------------------------------ one
+
+    def status(self, name, now_ns):
+        cdef int64_t slot = self.find(name)
+        return None if slot < 0 else self._status_of(<uint32_t>slot, now_ns)
+
+    cdef object _status_of(self, uint32_t slot, int64_t now_ns):
+        cdef Record* record = &self.records[slot]
+        cdef PolicyState policy = <PolicyState>self.policies[record.policy]
+        cdef int64_t due = self.wheel.due_ns(slot)
+        if record.transaction == TX_TRYING or record.transaction == TX_PROCEEDING:
+            due = -1
+        return model.Status(
+            name=self.name_of(record),
+            server_uri=policy.policy.server_uri,
+            client_uri=text_of(record.text, record.client_uri_length),
+            state=model.STATES[record.state],
+            code=record.code,
+            failure_class=model.CLASSES[record.failure_class],
+            reason="" if record.reason == NULL else (<bytes>record.reason).decode(
+                "utf-8", "replace"),
+            call_id=(<bytes>(<char*>record.call_id)[:16]).hex(),
+            cseq=record.cseq,
+            retries=record.retries,
+            granted_s=record.granted_s,
+            expires_in_s=(record.expires_ns - now_ns) / 1e9 if record.expires_ns else -1.0,
+            next_attempt_in_s=(due - now_ns) / 1e9 if due >= 0 else -1.0,
+            target=policy.target.label,
+            contact=self._contact_text(record, policy),
+            line=text_of(record.line, 7) if policy.line else "",
+            group=policy.policy.group,
+        )
+
+    cdef str _contact_text(self, Record* record, PolicyState policy):
+        cdef char contact[CONTACT_BYTES_MAX]
+        return text_of(contact, max(self.contact_of(record, policy, contact), 0))
+
+    # ------------------------------------------------------------------ some
+
+    def slots(self):
+        return self.count
+
+    def names(self, start, count):
+        cdef uint32_t slot
+        return [self.name_of(&self.records[slot])
+                for slot in range(start, min(start + count, self.count))]
+
+    def page(self, start, limit, scan, now_ns, *, state="", registrar="", prefix="", like=None):
+        cdef int64_t now = now_ns
+        cdef int64_t slot = start
+        cdef int64_t end = min(<int64_t>start + <int64_t>scan, <int64_t>self.count)
+        cdef Py_ssize_t most = limit
+        cdef int wanted = model.STATES.index(state) if state else -1
+        cdef bytes begins = prefix.encode("utf-8", "surrogateescape")
+        cdef const char* name
+        cdef Record* record
+        found = []
+        while slot < end and len(found) < most:
+            if slot + FETCHED_AHEAD < end:
+                prefetch(&self.records[slot + FETCHED_AHEAD].state)
+            record = &self.records[slot]
+            slot += 1
+            if wanted >= 0 and record.state != wanted:
+                continue
+            if registrar and (<PolicyState>self.policies[record.policy]).target.label != registrar:
+                continue
+            if begins or like is not None:
+                name = record.text + record.client_uri_length + record.user_length
+                name += record.contact_length
+                if record.name_length < PyBytes_GET_SIZE(begins) or memcmp(
+                        name, PyBytes_AS_STRING(begins), PyBytes_GET_SIZE(begins)) != 0:
+                    continue
+                if like is not None and not like.search(
+                        PyBytes_FromStringAndSize(name, record.name_length)):
+                    continue
+            found.append(self._status_of(<uint32_t>(slot - 1), now))
+        return found, (-1 if slot >= self.count else slot)
+
+    # ------------------------------------------------------------------ all
+
+    cdef bint _is_unhealthy(self, const Record* record) noexcept nogil:
+        return record.failure_class != 0 and record.state != S_REGISTERED and (
+            record.state != S_REFRESHING) and record.state != S_UNREGISTERED and (
+            record.state != S_UNREGISTERING)
+
+    def tally(self, start, scan, counts):
+        cdef int64_t slot = start
+        cdef int64_t end = min(<int64_t>start + <int64_t>scan, <int64_t>self.count)
+        cdef Record* record
+        cdef PolicyState policy
+        while slot < end:
+            if slot + FETCHED_AHEAD < end:
+                prefetch(&self.records[slot + FETCHED_AHEAD].state)
+            record = &self.records[slot]
+            slot += 1
+            if not self._is_unhealthy(record):
+                continue
+            policy = <PolicyState>self.policies[record.policy]
+            reason = "" if record.reason == NULL else (<bytes>record.reason).decode(
+                "utf-8", "replace")
+            key = (policy.target.label, model.STATES[record.state],
+                   model.CLASSES[record.failure_class], record.code, reason)
+            held = counts.get(key)
+            if held is None and len(counts) >= REASONS_MAX:
+                # a registrar that words each refusal differently must not eat the memory
+                key = (*key[:4], "")
+                held = counts.get(key)
+            if held is None:
+                counts[key] = [1, self.name_of(record)]
+            else:
+                held[0] += 1
+        return -1 if slot >= self.count else slot
+
+    def survey(self, now_ns):
+        cdef int64_t now = now_ns
+        cdef int64_t left
+        cdef uint32_t slot
+        cdef Record* record
+        cdef Target target
+        cdef int row
+        for row in range(51):
+            memset(self.cells.rows[row].expiring, 0, 4 * sizeof(unsigned long long))
+        for slot in range(self.count):
+            record = &self.records[slot]
+            if record.expires_ns == 0 or record.expires_ns - now > 300 * NS_PER_S:
+                continue
+            target = (<PolicyState>self.policies[record.policy]).target
+            self.note_lapse(record, target, now)
+            if record.expires_ns == 0:
+                continue
+            left = record.expires_ns - now
+            self.cells.rows[target.row].expiring[3] += 1
+            self.cells.rows[target.row].expiring[2] += left <= 60 * NS_PER_S
+            self.cells.rows[target.row].expiring[1] += left <= 30 * NS_PER_S
+            self.cells.rows[target.row].expiring[0] += left <= 10 * NS_PER_S
+        left = 0
+        for target in self.target_list:
+            left += not target.reuse_allowed(now)
+        self.cells.reuse_disabled[0] = left

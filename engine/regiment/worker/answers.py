@@ -1,0 +1,145 @@
+"""A worker's answers to questions about its registrations.
+
+What takes longer than a moment is done in parts of `PART_NS`, and between two parts the loop makes
+the shard's turns: a list over 300,000 registrations delays no message by more than one part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from regiment.errors import LocalError
+from regiment.worker import control
+from regiment.worker.pattern import compile_pattern
+
+PART_NS = 1_000_000
+"""So long answering goes on before the turns have their way."""
+SCANNED = 1024
+MATCHED = 64
+ACTED = 64
+"""Slots, names matched and registrations acted on between two looks at the clock."""
+
+
+class Answers:
+    """Answers an engine's `control.Ask`s; `say` sends, `turn` lets the shard do what was begun."""
+
+    def __init__(
+        self,
+        engine: Any,
+        *,
+        say: Callable[[control.Answer], None],
+        turn: Callable[[], None],
+        failed: Callable[[BaseException], None],
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._engine = engine
+        self._say = say
+        self._turn = turn
+        self._failed = failed
+        self._clock_ns = clock_ns
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, ask: control.Ask) -> None:
+        """Answers, at once or by and by."""
+        match ask.question:
+            case control.StatusOf(name):
+                status = self._engine.status(name, self._clock_ns())
+                self._say(control.Answer(ask.number, control.Known(status)))
+            case question:
+                task = asyncio.get_running_loop().create_task(self._answer(ask.number, question))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """Gives up what is not answered yet."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _answer(self, number: int, question: control.Question) -> None:
+        try:
+            self._say(control.Answer(number, await self._reply(question)))
+        except Exception as error:
+            self._failed(error)
+
+    async def _reply(self, question: control.Question) -> control.Reply:
+        match question:
+            case control.Page():
+                return self._page(question)
+            case control.Unhealthy(limit):
+                return await self._reasons(limit)
+            case control.Act(action, names, everyone):
+                if everyone:
+                    return await self._act_on_all(action)
+                return await self._act_on(action, names)
+        raise LocalError(f"a question that is not understood: {type(question).__name__}")
+
+    # ---- lists
+
+    def _page(self, page: control.Page) -> control.PageOf:
+        """As much as one part allows: whoever wants more goes on at the slot that is named."""
+        end_ns = self._clock_ns() + PART_NS
+        like = compile_pattern(page.like) if page.like else None
+        step = MATCHED if page.like else SCANNED
+        found: list[Any] = []
+        slot, last = page.start, page.start + page.scan
+        while 0 <= slot < last and len(found) < page.limit:
+            now_ns = self._clock_ns()
+            if now_ns >= end_ns:
+                break
+            more, slot = self._engine.page(
+                slot,
+                min(page.limit - len(found), step),
+                min(step, last - slot),
+                now_ns,
+                state=page.state,
+                registrar=page.registrar,
+                prefix=page.prefix,
+                like=like,
+            )
+            found += more
+        return control.PageOf(tuple(found), slot)
+
+    async def _reasons(self, limit: int) -> control.Reasons:
+        counts: dict[tuple[str, str, str, int, str], list[Any]] = {}
+        slot = 0
+        while slot >= 0:
+            end_ns = self._clock_ns() + PART_NS
+            while slot >= 0 and self._clock_ns() < end_ns:
+                slot = self._engine.tally(slot, SCANNED, counts)
+            await asyncio.sleep(0)
+        first = sorted(counts.items(), key=lambda item: -item[1][0])[:limit]
+        return control.Reasons(tuple(control.Reason(*key, *value) for key, value in first))
+
+    # ---- acts
+
+    async def _act_on(self, action: str, names: tuple[str, ...]) -> control.Acted:
+        unknown = [name for name in names if name not in self._engine]
+        known = [name for name in names if name in self._engine] if unknown else list(names)
+        for start in range(0, len(known), ACTED):
+            self._begin(action, known[start : start + ACTED])
+            await asyncio.sleep(0)
+        return control.Acted(len(known), tuple(unknown))
+
+    async def _act_on_all(self, action: str) -> control.Acted:
+        count = 0
+        for start in range(0, self._engine.slots(), ACTED):
+            names = self._engine.names(start, ACTED)
+            self._begin(action, names)
+            count += len(names)
+            await asyncio.sleep(0)
+        return control.Acted(count)
+
+    def _begin(self, action: str, names: list[str]) -> None:
+        """What is not there any more by now is passed over."""
+        now_ns = self._clock_ns()
+        for name in names:
+            if name not in self._engine:
+                continue
+            if action == "unregister":
+                self._engine.unregister(name, now_ns)
+            else:
+                self._engine.refresh(name, now_ns, action == "fresh")
+        self._turn()
