@@ -18,6 +18,10 @@ type=transport
 bind=0.0.0.0
 [e]
 type=endpoint
+aors=e
+[e]
+type=aor
+contact=x y,sip:pbx
 [reg](!)
 type=registration
 server_uri=sip:h
@@ -80,7 +84,7 @@ def result(path: Path) -> dict[str, Any]:
     registrations = list(configuration.registrations())
     return {
         "registrations": [
-            (r.name, r.client_uri, r.contact_user, r.contact, r.endpoint, r.auth_names)
+            (r.name, r.client_uri, r.contact_user, r.contact, r.endpoint, r.auth_names, r.redirect)
             for r in registrations
         ],
         "auths": [

@@ -241,7 +241,7 @@ def test_options_of_global_that_wait_are_named(tmp_path: Path) -> None:
 def test_other_sections_are_left_alone_and_strange_ones_named(tmp_path: Path) -> None:
     text = "[e]\ntype=endpoint\nx=y\n@z=1\n[i]\ntype=identify\n[w]\ntype=wizard\n[n]\na=b\n"
     assert warnings_of(tmp_path, text + "[q]\ntype=quux\n") == [
-        "type=wizard is not yet acted on",
+        "a wizard is read from pjsip_wizard.conf alone: the section is ignored",
         "no type: the section is ignored",
         "unknown type 'quux': the section is ignored",
     ]

@@ -13,14 +13,16 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from regiment.config import asterisk, options, tables, transport, uri
+from regiment.config import asterisk, options, tables, transport, uri, wizard
 from regiment.config.auth import Auths, Defaults
+from regiment.config.endpoint import Endpoints
 from regiment.config.kind import Kinds
 from regiment.config.notes import Notes
 from regiment.config.options import Refused, evaluate
 from regiment.config.policy import Surroundings
 from regiment.config.registration import Registrations, finding
 from regiment.config.section import Document, Section, Variable
+from regiment.config.wizard import Wizard
 from regiment.errors import ConfigError
 from regiment.model import MD5, Finding, Policy, Registration, Transport
 from regiment.version import VERSION
@@ -68,6 +70,7 @@ class Configuration:
     def __init__(
         self,
         path: str,
+        files: list[str],
         sections: list[Section],
         transports: list[Transport],
         places: Mapping[str, tuple[str, int]],
@@ -77,6 +80,8 @@ class Configuration:
         notes: Notes,
     ) -> None:
         self.path = path
+        self.files = files
+        """Every file that was read, in order."""
         self.transports = transports
         """Those that may be used, in the order of the file; those with protocol udp work."""
         self.places = places
@@ -131,26 +136,36 @@ def read(
     bind: str | None = None,
     max_rate: float | None = None,
 ) -> Configuration:
-    """Read a configuration. Raises `ConfigError` if the file as a whole is unusable.
+    """Read a configuration, with the pjsip_wizard.conf beside a pjsip.conf.
+
+    Raises `ConfigError` if one of the two is unusable as a whole.
 
     `bind` (``--bind``) replaces the address of every UDP transport, and the port if it names one;
     without a UDP transport it makes one. `max_rate` (``--max-rate``) replaces every ``@max_rate``.
     """
-    document = asterisk.parse(path)
-    return _Loader(os.fspath(path), document).load(bind, max_rate)
+    path = os.fspath(path)
+    return _Loader(path, asterisk.parse(path), wizard.beside(path)).load(bind, max_rate)
 
 
 class _Loader:
     """Sorts the sections by type and evaluates all but the registrations."""
 
-    def __init__(self, path: str, document: Document) -> None:
+    def __init__(self, path: str, document: Document, wizards: Document | None) -> None:
         self._path = path
+        self._files = document.files
         self._refused: list[Finding] = []
         self._warnings = document.warnings
         self._notes = Notes()
         self._by_type: dict[str, list[Section]] = {}
-        self._endpoints: set[str] = set()
+        self._endpoints = Endpoints(self._notes)
         self._sort(document.sections)
+        if wizards is not None:
+            self._files += wizards.files
+            self._warnings += wizards.warnings
+            self._sort_wizards(wizards.sections)
+        elif os.path.lexists(wizard.place(path)):
+            message = f"not read: it goes with a file named {wizard.MAIN_FILE_NAME}"
+            self._warnings.append(Finding(message, wizard.place(path)))
 
     def load(self, bind: str | None, max_rate: float | None) -> Configuration:
         system = self._single("system", self._system) or System()
@@ -178,10 +193,11 @@ class _Loader:
             shared=global_.shared,
             user_agent=global_.user_agent,
             overrides=overrides,
-            endpoints=frozenset(self._endpoints),
+            endpoints=self._endpoints,
         )
         configuration = Configuration(
             self._path,
+            self._files,
             self._unique("registration"),
             transports,
             places,
@@ -207,7 +223,9 @@ class _Loader:
             if kind in ("registration", "auth", "transport", "system", "global"):
                 self._by_type.setdefault(kind, []).append(section)
             elif kind == "endpoint":
-                self._endpoints.add(section.name)
+                self._endpoints.add(section)
+            elif kind == "aor":
+                self._endpoints.add_aor(section)
             elif not kind and section.name in ("system", "global"):
                 self._by_type.setdefault(section.name, []).append(section)
             elif kind not in tables.OTHER_TYPES:
@@ -215,12 +233,47 @@ class _Loader:
 
     def _warnings_of_type(self, section: Section, kind: str) -> None:
         if kind == "wizard":
-            message = "type=wizard is not yet acted on"
+            message = f"a wizard is read from {wizard.FILE_NAME} alone: the section is ignored"
         elif kind:
             message = f"unknown type '{kind}': the section is ignored"
         else:
             message = "no type: the section is ignored"
         self._notes.add(message, section.file, section.line, kind, section.name)
+
+    def _sort_wizards(self, sections: list[Section]) -> None:
+        """Take what wizards stand for; an object of pjsip.conf comes before one of that name."""
+        kinds = Kinds()
+        taken = {
+            kind: {section.name: section for section in self._by_type.get(kind, ())}
+            for kind in ("auth", "registration")
+        }
+        sections.reverse()
+        while sections:
+            section = sections.pop()
+            if section.template:
+                continue
+            if kinds.of(section) != "wizard":
+                message = "no type=wizard: the section is ignored"
+                self._notes.add(message, section.file, section.line, "wizard", section.name)
+                continue
+            one = Wizard(section)
+            self._endpoints.add_wizard(one.name, one.contacts())
+            try:
+                auth, registrations = one.auth(), one.registrations()
+            except Refused as refusal:
+                self._refused.append(finding(refusal, section, "wizard"))
+                continue
+            for kind, made in (("auth", [auth] if auth else []), ("registration", registrations)):
+                for each in made:
+                    self._add_made(kind, each, taken[kind])
+
+    def _add_made(self, kind: str, section: Section, taken: dict[str, Section]) -> None:
+        earlier = taken.setdefault(section.name, section)
+        if earlier is section:
+            self._by_type.setdefault(kind, []).append(section)
+            return
+        reason = f"there is another {kind} of this name already: {earlier.file}:{earlier.line}"
+        self._refused.append(Finding(reason, section.file, section.line, kind, section.name))
 
     def _unique(self, kind: str) -> list[Section]:
         """Return the sections of a type: none of them if two share a name (as Asterisk)."""

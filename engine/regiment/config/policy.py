@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from regiment.config import tables
+from regiment.config.endpoint import Endpoints
 from regiment.config.uri import Uri
 from regiment.model import Auth, Policy, Transport
 
@@ -56,7 +57,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     user_agent: str
     overrides: Mapping[str, Any]
     """Values that the command line puts above every registration's own."""
-    endpoints: frozenset[str]
+    endpoints: Endpoints
 
 
 class Policies:

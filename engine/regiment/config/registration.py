@@ -142,7 +142,10 @@ class Registrations:
         known.count += 1
         self.counts[policy] += 1
         self._missing_auths += len(missing)
-        return Registration(name, client_uri, policy, user, contact, auths, endpoint, missing)
+        redirect = self._around.endpoints.redirect(endpoint)
+        return Registration(
+            name, client_uri, policy, user, contact, auths, endpoint, missing, redirect
+        )
 
     # -- the full way --------------------------------------------------------------------------
 
@@ -181,6 +184,7 @@ class Registrations:
             auths,
             endpoint,
             auth_names if len(auth_names) != len(auths) else (),
+            self._around.endpoints.redirect(endpoint),
         )
         said = _Said(self._notes, section)
         for variable in unknown:
