@@ -4,7 +4,7 @@ The order of the questions asked about a final response is Asterisk's, with what
 differently: credentials first, then another address, then what the code means (`policy.decide`).
 """
 
-from libc.stdlib cimport free
+from libc.stdlib cimport calloc, free
 
 from regiment.keyed cimport keyed_word
 from regiment.metrics.scoreboard cimport record_ns
@@ -14,14 +14,16 @@ from regiment.uac.challenge cimport (
 )
 from regiment.uac.credentials cimport Nonce, nonces_free
 from regiment.uac.grant cimport granted_s
+from regiment.uac.ledger cimport entry_pulse, mark_of
 from regiment.uac.policy cimport (
     C_RESPONSE, C_TIMEOUT, C_UNREADABLE, K_INITIAL, K_REFRESH,
     K_RETRY, K_UNREGISTER, MIN_EXPIRES_FALLBACK_S, O_SUCCESS, RETRY_AFTER_CAP_S, ROUNDS_MAX,
-    S_REGISTERED, S_UNREGISTERED, S_UNREGISTERING, Verdict, decide, refresh_window_ns,
+    S_REGISTERED, S_UNREGISTERED, S_UNREGISTERING, Verdict, decide, probe_wait_s, refresh_window_ns,
 )
 from regiment.uac.registration cimport (
-    CACHED, EVER, FALLBACK_423, ICMP_ONCE, IN_QUEUE, IN_SEND, R_REJECT, R_RELEASE,
-    R_START, R_SUCCESS, R_UNREGISTER, R_WAIT, REPEATED, SENT, SETTLED, registration_advance,
+    CACHED, EVER, FALLBACK_423, GOING, ICMP_ONCE, IN_QUEUE, IN_SEND, LEAVING, MOVING, PENDING,
+    R_REJECT, R_RELEASE, R_START, R_SUCCESS, R_UNREGISTER, R_WAIT, REPEATED, SENT, SETTLED,
+    registration_advance,
 )
 from regiment.uac.transaction cimport (
     TX_PROCEEDING, TX_REQUEST, TX_TIMER_E, TX_TIMER_F, TX_TRYING, next_timer_e_ms,
@@ -80,6 +82,27 @@ cdef class Attempts(Population):
         self.cells.transitions[old][new] += 1
         return 0
 
+    cdef bint is_going(self, const Record* record) noexcept nogil:
+        """No binding is wanted (any more, or at present)."""
+        return self.stopping or record.flags & GOING != 0
+
+    cdef int turned(self, const Record* record, int old, int64_t now_ns) except -1:
+        """Remembers a change of state that tells something; what is healthy is not told."""
+        cdef Turn* turn
+        if self.turns == NULL:
+            self.turns = <Turn*>calloc(TURNS_MAX, sizeof(Turn))
+            if self.turns == NULL:
+                raise MemoryError
+        turn = &self.turns[self.turn_at % TURNS_MAX]
+        self.turn_at += 1
+        turn.at_ns = now_ns
+        turn.slot = <uint32_t>(record - self.records)
+        turn.mark = mark_of(<const char*>record.call_id, 16)
+        turn.code = record.code
+        turn.state_from, turn.state_to = <unsigned char>old, record.state
+        turn.failure_class = record.failure_class
+        return 0
+
     cdef void plan(self, uint32_t slot, Record* record, int64_t due_ns) noexcept nogil:
         record.intended_ns = due_ns
         self.wheel.arm(slot, due_ns)
@@ -89,7 +112,10 @@ cdef class Attempts(Population):
         if record.flags & IN_QUEUE:
             return 0
         record.flags |= IN_QUEUE
-        target.queue.push(slot, record.expires_ns if record.state == S_REGISTERED else 0)
+        if self.is_going(record):
+            target.departures.push(slot, 0)
+        else:
+            target.queue.push(slot, record.expires_ns if record.state == S_REGISTERED else 0)
         self.cells.gated[0] += 1
         if not target.ready:
             target.ready = True
@@ -126,7 +152,7 @@ cdef class Attempts(Population):
         record.flags &= ~(IN_QUEUE | REPEATED | FALLBACK_423)
         self.cells.gated[0] -= 1
         self.note_lapse(record, target, now_ns)
-        if self.stopping:
+        if self.is_going(record):
             if not self.is_bound(record, now_ns) or target.address_count == 0:
                 return self.settle(slot, record, target, now_ns)
             record.kind = K_UNREGISTER
@@ -168,6 +194,12 @@ cdef class Attempts(Population):
             if not nonce.fresh:
                 record.flags |= CACHED
             nonce = nonce.next
+        nonce = record.nonce
+        if nonce != NULL:
+            record.last_mark, record.last_nc = nonce.mark, nonce.nc
+        if slot < self.entry_count:
+            entry_pulse(&self.entries[slot], record.call_id, record.cseq, record.last_nc,
+                        record.last_mark)
         self.wheel.cancel(slot)
         self.push_send(slot, record)
         return 0
@@ -360,20 +392,26 @@ cdef class Attempts(Population):
         record.retries = 0
         record.code = <uint16_t>code
         record.failure_class = 0
+        record.failing_ns = 0
         record.flags |= EVER
         if record.reason != NULL:
             free(record.reason)
             record.reason = NULL
         self.set_state(record, target, R_SUCCESS)
-        if self.stopping:
+        if recovered:
+            self.turned(record, old, now_ns)
+        if self.is_going(record):
+            self.keep(slot, 0)
             return self.enqueue(slot, record, target)
         refresh_window_ns(&policy.rules, record.granted_s, &earliest, &latest)
         due_ns = received_ns + earliest + <int64_t>(self.uniform() * (latest - earliest))
         due_ns -= due_ns % self.grid_ns(latest - earliest, now_ns)
-        self.plan(slot, record, max(due_ns, received_ns + earliest))
+        due_ns = max(due_ns, received_ns + earliest)
+        self.plan(slot, record, due_ns)
+        self.keep(slot, due_ns)
         if recovered:
             self.note(record, target, old, -1.0)
-        return 0
+        return self.resume(slot, now_ns) if record.flags & PENDING else 0
 
     cdef int64_t grid_ns(self, int64_t window_ns, int64_t now_ns) noexcept nogil:
         """How far apart the moments for refreshes are; counts one more success for the pace."""
@@ -400,21 +438,27 @@ cdef class Attempts(Population):
         self.cells.rows[target.row].attempts[record.kind][verdict.outcome] += 1
         record.code = result.code if result.cause in (C_RESPONSE, C_UNREADABLE) else 0
         record.failure_class = verdict.failure_class
+        if record.failing_ns == 0:
+            record.failing_ns = now_ns
         if verdict.counted:
             record.retries += 1
         if not verdict.waits:
-            self.wheel.cancel(slot)
-            self.set_state(record, target, R_REJECT)
-            self.note(record, target, old, -1.0)
-        else:
-            wait_ns = verdict.wait_s * NS_PER_S
-            wait_ns += <int64_t>(wait_ns * self.uniform() * policy.rules.retry_jitter / 100.0)
-            self.set_state(record, target, R_WAIT)
+            verdict.wait_s = probe_wait_s(&policy.rules, verdict.failure_class)
+        wait_ns = verdict.wait_s * NS_PER_S
+        wait_ns += <int64_t>(wait_ns * self.uniform() * policy.rules.retry_jitter / 100.0)
+        self.set_state(record, target, R_WAIT if verdict.waits else R_REJECT)
+        self.turned(record, old, now_ns)
+        if verdict.waits or verdict.wait_s:
             self.plan(slot, record, now_ns + wait_ns)
+            self.keep(slot, now_ns + wait_ns)
             self.note(record, target, old, wait_ns / 1e9)
-        if self.stopping:
+        else:
+            self.wheel.cancel(slot)
+            self.keep(slot, 0)
+            self.note(record, target, old, -1.0)
+        if self.is_going(record):
             return self.settle(slot, record, target, now_ns)
-        return 0
+        return self.resume(slot, now_ns) if record.flags & PENDING else 0
 
     cdef int unregistered(self, uint32_t slot, Record* record, Target target, int outcome,
                           int64_t now_ns) except -1:
@@ -429,11 +473,31 @@ cdef class Attempts(Population):
                 target.address_count):
             self.wheel.cancel(slot)
             return self.enqueue(slot, record, target)
+        cdef int old = record.state
         self.wheel.cancel(slot)
         self.set_state(record, target, R_RELEASE)
-        if not record.flags & SETTLED:
+        if self.stopping and not record.flags & SETTLED:
             record.flags |= SETTLED
             self.unsettled -= 1
+        if record.flags & LEAVING:
+            return self.retire(slot)
+        if old != record.state:
+            self.turned(record, old, now_ns)
+        self.keep(slot, 0)
+        return self.resume(slot, now_ns) if record.flags & (PENDING | MOVING) else 0
+
+    # ------------------------------------------------------------------ what others add
+
+    cdef int keep(self, uint32_t slot, int64_t due_ns) except -1:
+        """Writes down what has become of it, for a next life of the process."""
+        return 0
+
+    cdef int resume(self, uint32_t slot, int64_t now_ns) except -1:
+        """No transaction runs any more: what was waiting for that is done."""
+        return 0
+
+    cdef int retire(self, uint32_t slot) except -1:
+        """Nothing is bound any more for a registration that leaves: its slot becomes free."""
         return 0
 
     # ------------------------------------------------------------------ what is told

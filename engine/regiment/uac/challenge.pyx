@@ -144,6 +144,8 @@ cdef int take_challenge(Population population, Record* record, const char* data,
                      is_proxy)
     if old != NULL and same_nonce(old, new):      # RFC 7616 3.4: no nc twice with one nonce
         new.nc = old.nc
+    elif new.mark == record.last_mark:            # even if it was forgotten meanwhile
+        new.nc = record.last_nc
     replace(record, old, new)
     return STALE_ANSWERED if challenge.stale else ANSWERED
 

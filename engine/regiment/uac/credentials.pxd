@@ -14,6 +14,7 @@ cdef struct Credential:
 cdef struct Nonce:
     Nonce* next
     uint32_t nc
+    uint32_t mark          # tells its nonce from others
     uint8_t algorithm
     uint8_t is_proxy, has_qop
     uint8_t fresh          # the challenge came in the attempt that runs
@@ -25,7 +26,13 @@ cdef struct Nonce:
 cdef class Keyring:
     cdef Credential* items
     cdef uint32_t count, capacity
-    cdef int add(self, object auth) except -1
+    cdef dict spare        # length of a run of credentials -> where such runs are free
+    # A run for these [auth]s: its first index.
+    cdef int64_t take(self, tuple auths) except -2
+    cdef void give_back(self, uint32_t first, uint32_t count) noexcept
+    cdef bint are(self, uint32_t first, tuple auths) except -1
+    cdef int _grow(self, uint32_t more) except -1
+    cdef int _fill(self, Credential* item, object auth) except -1
     # The credential among [first, first + count) for that realm and algorithm; -1: none.
     cdef int64_t find(self, uint32_t first, uint32_t count, const char* realm,
                       uint32_t realm_length, int algorithm) noexcept nogil
@@ -33,6 +40,7 @@ cdef class Keyring:
                       uint32_t realm_length, uint8_t* out) except -1
     cdef char* _add_digest(self, Credential* item, object auth, int number, char* at) except NULL
 
+cdef uint32_t text_bytes(const Credential* item) noexcept nogil
 cdef Nonce* nonce_new(const uint8_t* ha1, int ha1_length, const char* realm, uint32_t realm_length,
                       const char* nonce, uint32_t nonce_length, const char* opaque,
                       uint32_t opaque_length) except NULL

@@ -6,6 +6,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from regiment.sip.digest cimport digest_bytes, ha1, read_hex
 from regiment.sip.response cimport A_MD5, A_SHA256, A_SHA512_256
+from regiment.uac.ledger cimport mark_of
 
 from regiment.errors import LocalError
 from regiment import model
@@ -30,6 +31,23 @@ cdef bint same_text(const char* a, const char* b, uint32_t length) noexcept nogi
     return True
 
 
+cdef uint32_t text_bytes(const Credential* item) noexcept nogil:
+    cdef uint32_t length = item.username_length + item.password_length + item.realm_length
+    cdef int number
+    for number in range(A_MD5, A_SHA512_256 + 1):
+        if item.digests >> number & 1:
+            length += digest_bytes(number)
+    return length
+
+
+cdef void wipe(Credential* item) noexcept nogil:
+    """The text is gone from memory, and the place free."""
+    if item.text != NULL:
+        memset(item.text, 0, text_bytes(item))
+        free(item.text)
+    memset(item, 0, sizeof(Credential))
+
+
 cdef class Keyring:
     """The `[auth]` objects of an engine's registrations, in one block."""
 
@@ -39,27 +57,80 @@ cdef class Keyring:
             free(self.items[at].text)
         free(self.items)
 
-    cdef int add(self, object auth) except -1:
+    def __cinit__(self):
+        self.spare = {}
+
+    cdef int64_t take(self, tuple auths) except -2:
+        cdef uint32_t first, at, length = <uint32_t>len(auths)
+        cdef list free_runs
+        if length == 0:
+            return 0
+        free_runs = self.spare.get(length)
+        if free_runs:
+            first = free_runs.pop()
+        else:
+            self._grow(length)
+            first = self.count
+            memset(&self.items[first], 0, length * sizeof(Credential))
+            self.count += length
+        try:
+            for at in range(length):
+                self._fill(&self.items[first + at], auths[at])
+        except BaseException:
+            self.give_back(first, length)
+            raise
+        return first
+
+    cdef void give_back(self, uint32_t first, uint32_t count) noexcept:
+        """A run that nobody needs any more; its secrets are wiped."""
+        cdef uint32_t at
+        if count == 0:
+            return
+        for at in range(first, first + count):
+            wipe(&self.items[at])
+        self.spare.setdefault(count, []).append(first)
+
+    cdef bint are(self, uint32_t first, tuple auths) except -1:
+        """These very [auth]s stand there."""
+        cdef Credential made
+        cdef Credential* item
+        cdef uint32_t at
+        cdef bint same = True
+        for at in range(<uint32_t>len(auths)):
+            memset(&made, 0, sizeof(Credential))
+            self._fill(&made, auths[at])
+            item = &self.items[first + at]
+            same = same and (
+                made.username_length == item.username_length
+                and made.password_length == item.password_length
+                and made.realm_length == item.realm_length and made.digests == item.digests
+                and made.algorithms == item.algorithms
+                and memcmp(made.text, item.text, text_bytes(item)) == 0)
+            wipe(&made)
+        return same
+
+    cdef int _grow(self, uint32_t more) except -1:
+        cdef uint64_t capacity = self.capacity
+        cdef Credential* items
+        if self.count + more > capacity:
+            capacity = max(capacity + capacity // 8, <uint64_t>self.count + more + 16)
+            items = <Credential*>realloc(self.items, capacity * sizeof(Credential))
+            if items == NULL:
+                raise MemoryError
+            self.items, self.capacity = items, <uint32_t>capacity
+        return 0
+
+    cdef int _fill(self, Credential* item, object auth) except -1:
+        """`item` is all zero."""
         cdef bytes username = auth.username.encode("utf-8", "surrogateescape")
         cdef bytes password = auth.password.encode("utf-8", "surrogateescape")
         cdef bytes realm = b"" if auth.realm == "*" else auth.realm.encode(
             "utf-8", "surrogateescape")
         cdef Py_ssize_t lengths = len(username) + len(password) + len(realm)
-        cdef uint32_t capacity
-        cdef Credential* items
-        cdef Credential* item
         cdef char* at
         cdef int number
         if max(len(username), len(password), len(realm)) > 65535:
             raise LocalError(f"[{auth.name}] has a value longer than 65535 bytes")
-        if self.count == self.capacity:
-            capacity = max(self.capacity + self.capacity // 8, self.capacity + 16)
-            items = <Credential*>realloc(self.items, capacity * sizeof(Credential))
-            if items == NULL:
-                raise MemoryError
-            self.items, self.capacity = items, capacity
-        item = &self.items[self.count]
-        memset(item, 0, sizeof(Credential))
         for name, number in NUMBERS.items():
             if not auth.algorithms or name in auth.algorithms:
                 item.algorithms |= 1 << number
@@ -77,7 +148,6 @@ cdef class Keyring:
             at += PyBytes_GET_SIZE(part)
         for number in range(A_MD5, A_SHA512_256 + 1):
             at = self._add_digest(item, auth, number, at)
-        self.count += 1
         return 0
 
     cdef char* _add_digest(self, Credential* item, object auth, int number, char* at) except NULL:
@@ -141,6 +211,7 @@ cdef Nonce* nonce_new(const uint8_t* ha1_raw, int ha1_length, const char* realm,
     item.realm_length = <uint16_t>realm_length
     item.nonce_length = <uint16_t>nonce_length
     item.opaque_length = <uint16_t>opaque_length
+    item.mark = mark_of(nonce, nonce_length)
     at = item.data
     memcpy(at, ha1_raw, ha1_length)
     at += ha1_length

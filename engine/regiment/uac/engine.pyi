@@ -6,14 +6,11 @@ opens no socket and draws no randomness but from the seed and the key it is give
 
 from collections.abc import Mapping, Sequence
 
-from typing_extensions import disjoint_base
-
 from regiment.metrics.scoreboard import Scoreboard
-from regiment.model import Event, Policy, Registration, Transport
+from regiment.model import Event, Registration
 from regiment.uac.destination import TargetInfo
 from regiment.uac.inquiry import Inquiry
 
-@disjoint_base
 class Engine(Inquiry):
     """The registrations of one worker."""
 
@@ -23,13 +20,10 @@ class Engine(Inquiry):
         """`seed`: 0 … 2**128 - 1. `instance_key`: 16 to 64 bytes, the same for a replaced worker
         (Call-IDs follow from it and the names). `cseq_base`: the CSeq before the first one sent."""
     def __len__(self) -> int:
-        """How many registrations are loaded."""
-    def add_transport(self, transport: Transport, host: str, port: int) -> int:
-        """A socket's index; `host` and `port` are what Via and Contact publish."""
-    def add_policy(self, policy: Policy) -> int:
-        """The index that `Registration.policy` names; LocalError: its transport is unknown."""
+        """How many registrations there are, without those that only un-REGISTER."""
     def load(self, registrations: Sequence[Registration]) -> None:
-        """Takes a batch; nothing is sent before `begin`. LocalError: a name for the second time.
+        """Takes a batch; nothing is sent before `begin`. LocalError: a name for the second time,
+        unless who had it is being removed.
 
         Some 3 µs a registration, of which half are keyed hashes.
         """
@@ -48,9 +42,7 @@ class Engine(Inquiry):
         """Targets whose addresses are wanted; answer each with `set_addresses`."""
     def targets(self) -> list[TargetInfo]:
         """All targets with their registrations."""
-    def set_addresses(
-        self, target: int, peers: list[bytes], now_ns: int, error: str = ""
-    ) -> None:
+    def set_addresses(self, target: int, peers: list[bytes], now_ns: int, error: str = "") -> None:
         """The addresses of a target (sockaddr bytes, best first; 32 are kept), or none and why.
 
         Without any address, what is due fails and waits; old addresses outlive a failed lookup.

@@ -10,23 +10,26 @@ from libc.string cimport memset
 
 from regiment.datagram cimport Batch
 from regiment.metrics.scoreboard cimport Scoreboard
-from regiment.sip.request cimport Template
 from regiment.timing.wheel cimport Wheel
 from regiment.uac.attempt cimport NOBODY
 from regiment.uac.cells cimport GROUP_ROWS, Cells
 from regiment.uac.exchange cimport AHEAD
-from regiment.uac.governor cimport bucket_ready_ns, bucket_set_rate, bucket_take
+from regiment.uac.governor cimport (
+    Bucket, Queue, bucket_ready_ns, bucket_set_rate, bucket_take,
+)
 from regiment.uac.inbound cimport Inbound
 from regiment.uac.policy cimport (
     C_NO_ADDRESS, C_WRONG_FAMILY, K_INITIAL, K_REFRESH, K_RETRY, S_REGISTERED, S_REJECTED,
     S_UNREGISTERED, Result,
 )
-from regiment.uac.registration cimport BEGUN, IN_QUEUE, IN_SEND, SETTLED, PolicyState, Record
+from regiment.uac.registration cimport (
+    BEGUN, HELD, IN_QUEUE, IN_SEND, LEAVING, SETTLED, UNUSED, PolicyState, Record,
+)
 from regiment.uac.target cimport ADDRESSES_MAX
 from regiment.uac.transaction cimport TX_PROCEEDING, TX_TRYING
 
 from regiment.errors import LocalError
-from regiment.uac.destination import TargetInfo, destination_of, label_of
+from regiment.uac.destination import TargetInfo
 
 cdef int64_t NS_PER_S = 1_000_000_000
 
@@ -48,72 +51,33 @@ cdef class Engine(Inquiry):
         keyed = blake2b(seed.to_bytes(16, "big"), key=instance_key, digest_size=16).digest()
         self.secret.k0 = int.from_bytes(keyed[:8], "big")
         self.secret.k1 = int.from_bytes(keyed[8:], "big")
+        keyed = blake2b(b"secret mark", key=instance_key, digest_size=16).digest()
+        self.mark_key.k0 = int.from_bytes(keyed[:8], "big")
+        self.mark_key.k1 = int.from_bytes(keyed[8:], "big")
         self.cseq_base = cseq_base
         self.send_first = self.send_last = NOBODY
         self.target_list, self.ready, self.wanted, self.noted = [], [], [], []
         self.transports = []
         self.target_by_key = {}
         self.target_at = {}
+        self.pending = {}
         self.inbound = Inbound(instance_key)
         self.replies = Batch.outbox(REPLIES_MAX, REPLIES_BYTES)
 
     def __len__(self):
-        return self.count
+        return self.held
 
     # ------------------------------------------------------------------ loading
 
-    def add_transport(self, transport, host, port):
-        self.transports.append((transport, host, port))
-        return len(self.transports) - 1
-
-    def add_policy(self, policy):
-        names = [transport.name for transport, _, _ in self.transports]
-        if policy.transport not in names and (policy.transport or not names):
-            raise LocalError(f"no transport {policy.transport or 'udp'!r} for {policy.server_uri}")
-        socket = names.index(policy.transport) if policy.transport else 0
-        transport, host, port = self.transports[socket]
-        target = self._target_for(policy, socket)
-        self.policies.append(PolicyState(
-            policy, Template(policy, transport, host, port), target, socket))
-        return len(self.policies) - 1
-
-    cdef Target _target_for(self, object policy, int socket):
-        destination = destination_of(policy)
-        key = (*destination, socket)
-        cdef Target target = self.target_by_key.get(key)
-        if target is None:
-            target = Target(
-                len(self.target_list), label_of(policy.server_uri), destination.host,
-                destination.port, destination.protocol, destination.is_literal, socket)
-            self.target_list.append(target)
-            self.target_by_key[key] = target
-            self.gates.resize(<uint32_t>len(self.target_list))
-            self.want_addresses(target, 0)
-        if policy.max_rate > 0 and (target.max_rate <= 0 or policy.max_rate < target.max_rate):
-            target.max_rate = policy.max_rate
-        elif target.max_rate < 0:
-            target.max_rate = 0
-        bucket_set_rate(&target.bucket, target.max_rate)
-        return target
-
     def load(self, registrations):
         cdef int64_t slot
-        cdef Target target
-        cdef PolicyState policy
         self.reserve(<uint32_t>len(registrations))
         for registration in registrations:
-            slot = self.add(registration)
-            if slot < 0:
-                raise LocalError(f"[{registration.name}] was handed over twice")
-            policy = <PolicyState>self.policies[self.records[slot].policy]
-            target = policy.target
-            target.registrations += 1
-            target.states[<int>S_UNREGISTERED] += 1
-            self.cells.rows[target.row].states[<int>S_UNREGISTERED] += 1
-            self.cells.groups[policy.group_row][<int>S_UNREGISTERED] += 1
-            self.records[slot].cseq = self.cseq_base
-            self.records[slot].requested_s = policy.rules.expiration_s
-        self.wheel.resize(self.capacity)
+            slot = self.find(registration.name)
+            if slot >= 0 and self.records[slot].flags & LEAVING:
+                self._change(<uint32_t>slot, "contact", registration, 0)
+            else:
+                self._admit(registration, self.cseq_base)
 
     def begin(self, now_ns):
         cdef int64_t now = now_ns
@@ -122,15 +86,16 @@ cdef class Engine(Inquiry):
         cdef PolicyState policy
         cdef double span_ns
         self.cells.cseq_high[0] = max(self.cells.cseq_high[0], self.cseq_base)
-        for slot in range(self.begun, self.count):
+        for slot in range(self.count):
             record = &self.records[slot]
+            if record.flags & (BEGUN | UNUSED):
+                continue
             policy = <PolicyState>self.policies[record.policy]
             record.flags |= BEGUN
             record.kind = K_INITIAL
             span_ns = <double>policy.rules.max_random_initial_delay_s * NS_PER_S
             # 1 - u: zero is left out, the whole of the delay is in
             self.plan(slot, record, now + <int64_t>((1.0 - self.uniform()) * span_ns))
-        self.begun = self.count
 
     def set_rate(self, target, rate):
         cdef Target paced = <Target>self.target_list[target]
@@ -155,7 +120,7 @@ cdef class Engine(Inquiry):
         cdef int row
         cdef bint any_group = False
         for policy in self.policies:
-            if policy.policy.group:
+            if policy is not None and policy.policy.group:
                 any_group = True
                 row = rows.get(policy.policy.group, 0)
                 if not 0 <= row < GROUP_ROWS:
@@ -167,6 +132,8 @@ cdef class Engine(Inquiry):
             memset(self.cells.groups[row], 0, 7 * sizeof(unsigned long long))
         for slot in range(self.count):
             record = &self.records[slot]
+            if record.flags & UNUSED:
+                continue
             policy = <PolicyState>self.policies[record.policy]
             self.cells.groups[policy.group_row][record.state] += 1
 
@@ -181,7 +148,7 @@ cdef class Engine(Inquiry):
                 self.target_at[raw] = resolved
             for at in range(resolved.address_count):
                 self.inbound.trust(&resolved.addresses[resolved.order[at]].peer)
-            if resolved.queue.count and not resolved.ready:
+            if (resolved.queue.count or resolved.departures.count) and not resolved.ready:
                 resolved.ready = True
                 self.ready.append(resolved)
         elif resolved.address_count == 0:
@@ -199,11 +166,13 @@ cdef class Engine(Inquiry):
         while True:
             slot = target.queue.pop()
             if slot < 0:
+                slot = target.departures.pop()
+            if slot < 0:
                 return
             record = &self.records[slot]
             record.flags &= ~IN_QUEUE
             self.cells.gated[0] -= 1
-            if self.stopping:
+            if self.is_going(record):
                 self.settle(<uint32_t>slot, record, target, now_ns)
                 continue
             record.kind = K_REFRESH if record.state == S_REGISTERED else (
@@ -245,20 +214,32 @@ cdef class Engine(Inquiry):
 
     cdef int _drain(self, Target target, int64_t now_ns) except -1:
         """Starts who may start; leaves the target's gate armed if somebody still waits."""
-        cdef int64_t opens_ns
-        while target.queue.count:
-            if target.address_count == 0:
-                if self.stopping:
-                    self._fail_queued(target, now_ns, "")
-                    return 0
+        cdef int64_t opens_ns, registering_ns, departing_ns
+        if target.address_count == 0 and (target.queue.count or target.departures.count):
+            if self.stopping:
+                self._fail_queued(target, now_ns, "")
+            else:
                 self.want_addresses(target, now_ns)
-                return 0
-            opens_ns = target.gate_ns(now_ns)
-            if opens_ns == 0 and bucket_take(&target.bucket, now_ns):
-                self.start(<uint32_t>target.queue.pop(), target, now_ns)
-                continue
-            self.gates.arm(target.index, opens_ns if opens_ns else bucket_ready_ns(&target.bucket))
             return 0
+        opens_ns = target.gate_ns(now_ns)
+        departing_ns = self._let_go(target, target.departures, &target.departure_bucket, opens_ns,
+                                    now_ns)
+        registering_ns = self._let_go(target, target.queue, &target.bucket, opens_ns, now_ns)
+        if departing_ns == 0 or 0 < registering_ns < departing_ns:
+            departing_ns = registering_ns
+        if departing_ns:
+            self.gates.arm(target.index, departing_ns)
+        return 0
+
+    cdef int64_t _let_go(self, Target target, Queue queue, Bucket* bucket, int64_t opens_ns,
+                         int64_t now_ns) except -1:
+        """Starts those of one queue that its bucket allows; when the next may, 0: none waits."""
+        while queue.count:
+            if opens_ns:
+                return opens_ns
+            if not bucket_take(bucket, now_ns):
+                return bucket_ready_ns(bucket)
+            self.start(<uint32_t>queue.pop(), target, now_ns)
         return 0
 
     def deadline_ns(self):
@@ -288,14 +269,17 @@ cdef class Engine(Inquiry):
         if self.stopping:
             return
         self.stopping = True
-        self.unsettled = self.count
+        self.unsettled = 0
         for target in self.target_list:
             self._empty_queue(<Target>target)
-            bucket_set_rate(&(<Target>target).bucket, rate)
-            (<Target>target).bucket.theoretical_ns = 0
+            self.set_departure_rate((<Target>target).index, rate)
             self.gates.cancel((<Target>target).index)
         for slot in range(self.count):
+            self.unsettled += self.records[slot].flags & UNUSED == 0
+        for slot in range(self.count):
             record = &self.records[slot]
+            if record.flags & UNUSED:
+                continue
             if record.transaction == TX_TRYING or record.transaction == TX_PROCEEDING:
                 continue
             policy = <PolicyState>self.policies[record.policy]
@@ -310,7 +294,7 @@ cdef class Engine(Inquiry):
             slot = target.queue.pop()
 
     def remaining(self):
-        return self.unsettled if self.stopping else self.count
+        return self.unsettled if self.stopping else self.held
 
     def targets(self):
         return [
@@ -325,9 +309,13 @@ cdef class Engine(Inquiry):
         cdef uint32_t slot
         cdef Record* record
         lost = []
-        for slot in range(self.begun):
+        for slot in range(self.count):
             record = &self.records[slot]
-            if record.state == S_REJECTED or record.flags & (SETTLED | IN_QUEUE | IN_SEND):
+            if record.state == S_REJECTED or not record.flags & BEGUN:
+                continue
+            if record.flags & (SETTLED | IN_QUEUE | IN_SEND | UNUSED):
+                continue
+            if record.flags & HELD and record.state == S_UNREGISTERED:
                 continue
             if not self.wheel.is_armed(slot):
                 lost.append(self.name_of(record))

@@ -16,7 +16,7 @@ from regiment.sip.scanner cimport M_REGISTER, SCAN_OK, scan
 from regiment.uac.attempt cimport NOBODY
 from regiment.uac.challenge cimport credentials_bound, write_credentials
 from regiment.uac.policy cimport C_TRANSPORT, K_UNREGISTER
-from regiment.uac.registration cimport ICMP_ONCE, IN_SEND, SENT
+from regiment.uac.registration cimport ICMP_ONCE, IN_SEND, LEAVING, SENT
 from regiment.uac.transaction cimport (
     TX_1XX, TX_FINAL, TX_PROCEEDING, TX_TRANSPORT_ERROR, TX_TRYING, transaction_advance,
 )
@@ -204,6 +204,8 @@ cdef class Exchange(Attempts):
                 return True
             self.send_first = self.records[slot].send_next
             self.records[slot].flags &= ~IN_SEND
+            if self.records[slot].flags & LEAVING:
+                self.retire(slot)
         self.send_last = NOBODY
         return False
 

@@ -1,10 +1,11 @@
 # What is asked of the registrations.
 from libc.stdint cimport int64_t, uint32_t
 
-from regiment.uac.exchange cimport Exchange
+from regiment.uac.recovery cimport Recovery
 from regiment.uac.registration cimport PolicyState, Record
 
-cdef class Inquiry(Exchange):
+cdef class Inquiry(Recovery):
     cdef object _status_of(self, uint32_t slot, int64_t now_ns)
+    cdef tuple _changes_of(self, uint32_t slot, int64_t now_ns)
     cdef str _contact_text(self, Record* record, PolicyState policy)
     cdef bint _is_unhealthy(self, const Record* record) noexcept nogil

@@ -5,7 +5,7 @@ from typing import Protocol
 from typing_extensions import disjoint_base
 
 from regiment.model import Status
-from regiment.uac.exchange import Exchange
+from regiment.uac.recovery import Recovery
 
 class Pattern(Protocol):
     """Decides whether a name, in UTF-8, is one that is looked for."""
@@ -19,7 +19,7 @@ REASONS_MAX: int
 """So many different reasons are told apart; further ones are counted without their phrase."""
 
 @disjoint_base
-class Inquiry(Exchange):
+class Inquiry(Recovery):
     """The side of the engine that answers questions. Nothing here changes a registration."""
 
     def __contains__(self, name: str) -> bool:

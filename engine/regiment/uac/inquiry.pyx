@@ -7,10 +7,13 @@ between the parts of an answer.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memset
 
+from regiment.uac.attempt cimport TURNS_MAX, Turn
 from regiment.uac.exchange cimport prefetch
+from regiment.uac.ledger cimport mark_of
 from regiment.uac.policy cimport (
     S_REFRESHING, S_REGISTERED, S_UNREGISTERED, S_UNREGISTERING,
 )
+from regiment.uac.registration cimport HELD, LEAVING, UNUSED
 from regiment.uac.target cimport Target
 from regiment.uac.transaction cimport TX_PROCEEDING, TX_TRYING
 
@@ -22,23 +25,27 @@ REASONS_MAX = 1000
 cdef enum:
     CONTACT_BYTES_MAX = 16384
     FETCHED_AHEAD = 8
+    CHANGES_MAX = 8
 
 
 cdef inline str text_of(const char* data, Py_ssize_t length):
     return PyBytes_FromStringAndSize(data, length).decode("utf-8", "replace")
 
 
-cdef class Inquiry(Exchange):
+cdef class Inquiry(Recovery):
     """The side of the engine that answers questions. See inquiry.pyi for the face."""
 
     def __contains__(self, name):
-        return self.find(name) >= 0
+        cdef int64_t slot = self.find(name)
+        return slot >= 0 and not self.records[slot].flags & LEAVING
 
     # ------------------------------------------------------------------ one
 
     def status(self, name, now_ns):
         cdef int64_t slot = self.find(name)
-        return None if slot < 0 else self._status_of(<uint32_t>slot, now_ns)
+        if slot < 0 or self.records[slot].flags & LEAVING:
+            return None
+        return self._status_of(<uint32_t>slot, now_ns)
 
     cdef object _status_of(self, uint32_t slot, int64_t now_ns):
         cdef Record* record = &self.records[slot]
@@ -65,7 +72,26 @@ cdef class Inquiry(Exchange):
             contact=self._contact_text(record, policy),
             line=text_of(record.line, 7) if policy.line else "",
             group=policy.policy.group,
+            failing_for_s=(now_ns - record.failing_ns) / 1e9 if record.failing_ns else -1.0,
+            is_held=record.flags & HELD != 0,
+            changes=self._changes_of(slot, now_ns) if self._is_unhealthy(record) else (),
         )
+
+    cdef tuple _changes_of(self, uint32_t slot, int64_t now_ns):
+        """Its last changes of state, oldest first: a walk over the ring, some 50 µs."""
+        cdef uint32_t mark = mark_of(<const char*>self.records[slot].call_id, 16)
+        cdef uint32_t at = self.turn_at
+        cdef uint32_t first = at - TURNS_MAX if at > TURNS_MAX else 0
+        cdef const Turn* turn
+        found = []
+        while at > first and len(found) < CHANGES_MAX:
+            at -= 1
+            turn = &self.turns[at % TURNS_MAX]
+            if turn.slot == slot and turn.mark == mark:
+                found.append(model.Change(
+                    (now_ns - turn.at_ns) / 1e9, model.STATES[turn.state_from],
+                    model.STATES[turn.state_to], turn.code, model.CLASSES[turn.failure_class]))
+        return tuple(found[::-1])
 
     cdef str _contact_text(self, Record* record, PolicyState policy):
         cdef char contact[CONTACT_BYTES_MAX]
@@ -79,7 +105,8 @@ cdef class Inquiry(Exchange):
     def names(self, start, count):
         cdef uint32_t slot
         return [self.name_of(&self.records[slot])
-                for slot in range(start, min(start + count, self.count))]
+                for slot in range(start, min(start + count, self.count))
+                if not self.records[slot].flags & (UNUSED | LEAVING)]
 
     def page(self, start, limit, scan, now_ns, *, state="", registrar="", prefix="", like=None):
         cdef int64_t now = now_ns
@@ -96,7 +123,7 @@ cdef class Inquiry(Exchange):
                 prefetch(&self.records[slot + FETCHED_AHEAD].state)
             record = &self.records[slot]
             slot += 1
-            if wanted >= 0 and record.state != wanted:
+            if wanted >= 0 and record.state != wanted or record.flags & (UNUSED | LEAVING):
                 continue
             if registrar and (<PolicyState>self.policies[record.policy]).target.label != registrar:
                 continue
@@ -115,6 +142,8 @@ cdef class Inquiry(Exchange):
     # ------------------------------------------------------------------ all
 
     cdef bint _is_unhealthy(self, const Record* record) noexcept nogil:
+        if record.flags & (UNUSED | LEAVING):
+            return False
         return record.failure_class != 0 and record.state != S_REGISTERED and (
             record.state != S_REFRESHING) and record.state != S_UNREGISTERED and (
             record.state != S_UNREGISTERING)
@@ -158,7 +187,8 @@ cdef class Inquiry(Exchange):
             memset(self.cells.rows[row].expiring, 0, 4 * sizeof(unsigned long long))
         for slot in range(self.count):
             record = &self.records[slot]
-            if record.expires_ns == 0 or record.expires_ns - now > 300 * NS_PER_S:
+            if record.expires_ns == 0 or record.expires_ns - now > 300 * NS_PER_S or (
+                    record.flags & UNUSED):
                 continue
             target = (<PolicyState>self.policies[record.policy]).target
             self.note_lapse(record, target, now)

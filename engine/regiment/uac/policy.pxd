@@ -48,6 +48,7 @@ cdef enum Cause:
 cdef struct Rules:
     uint32_t expiration_s, max_random_initial_delay_s
     uint32_t retry_interval_s, forbidden_retry_interval_s, fatal_retry_interval_s, max_retries
+    uint32_t probe_interval_s                    # 0: a rejected one is left alone
     bint auth_rejection_permanent, nonce_reuse
     uint32_t timer_t1_ms, timer_b_ms
     double refresh_jitter, retry_jitter          # per cent
@@ -65,12 +66,15 @@ cdef struct Verdict:
 
 cdef enum:
     RETRY_AFTER_CAP_S = 3600
+    PROBE_CREDENTIALS_S = 3600                   # a wrong password is offered no more often
     ROUNDS_MAX = 4            # challenges answered in one attempt; so many resends after 423 too
     MIN_EXPIRES_FALLBACK_S = 3601
 
 cdef bint is_temporary(const Rules* rules, int code) noexcept nogil
 cdef void decide(const Rules* rules, uint32_t retries, const Result* result,
                  Verdict* verdict) noexcept nogil
+# after how long a rejected registration is tried again all the same, before jitter; 0: never
+cdef int64_t probe_wait_s(const Rules* rules, int failure_class) noexcept nogil
 # [earliest, latest] nanoseconds after a 2xx that granted `granted_s` at which the refresh is due
 cdef void refresh_window_ns(const Rules* rules, uint32_t granted_s,
                             int64_t* earliest_ns, int64_t* latest_ns) noexcept nogil

@@ -69,6 +69,13 @@ cdef void decide(const Rules* rules, uint32_t retries, const Result* result,
         wait(verdict, rules.fatal_retry_interval_s, True)
 
 
+cdef int64_t probe_wait_s(const Rules* rules, int failure_class) noexcept nogil:
+    """`@probe_interval`; a registrar must not take us for somebody who guesses passwords."""
+    if rules.probe_interval_s and failure_class == F_CREDENTIALS:
+        return max(rules.probe_interval_s, <uint32_t>PROBE_CREDENTIALS_S)
+    return rules.probe_interval_s
+
+
 cdef void refresh_window_ns(const Rules* rules, uint32_t granted_s,
                             int64_t* earliest_ns, int64_t* latest_ns) noexcept nogil:
     """E - 10 s as Asterisk (E <= 20: E / 2), moved earlier so that phases spread.

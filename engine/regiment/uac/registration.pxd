@@ -20,10 +20,20 @@ cdef enum Flag:
     REPEATED = 8           # the attempt was repeated without the cached nonce
     FALLBACK_423 = 16      # a 423 without Min-Expires was answered in this attempt
     ICMP_ONCE = 32         # one ICMP error was seen for this transaction
+    LEAVING = 64           # to be removed, once its binding is
+    HELD = 128             # un-registered by an operator, until he says otherwise
     IN_QUEUE = 256         # waits at its target
     EVER = 512             # was registered once
     BEGUN = 1024           # took part in a begin()
     SETTLED = 2048         # nothing more to do in this stop
+    PENDING = 4096         # a change waits until the transaction that runs has ended
+    UNUSED = 8192          # the slot is free
+    MOVING = 16384         # its binding goes first, then it registers anew
+    GHOST = 32768          # another record has its name now
+    GOING = 64 | 128 | 16384        # LEAVING, HELD or MOVING: no binding is wanted
+
+cdef enum:
+    NO_SLOT = 0xFFFFFFFF
 
 cdef struct Record:
     uint8_t call_id[16]
@@ -37,7 +47,9 @@ cdef struct Record:
     int64_t give_up_ns     # its Timer F
     int64_t answered_ns    # when the transaction before it in the attempt ended
     int64_t expires_ns     # when the binding lapses; 0: none is known
+    int64_t failing_ns     # since when it fails; 0: it does not
     Nonce* nonce
+    uint32_t last_mark, last_nc    # of the last request with credentials: its nonce, its count
     char* text             # client_uri, contact_user, contact, name
     char* reason           # NUL-terminated reason phrase of the last failure, or NULL
     uint32_t generation, cseq
@@ -48,12 +60,15 @@ cdef struct Record:
     uint32_t timer_e_ms
     uint32_t send_next
     uint16_t client_uri_length, user_length, contact_length, name_length
-    uint16_t code, flags
+    uint16_t code
+    uint32_t flags
     uint8_t state, transaction, kind, failure_class, credentials, rounds, raises, address
 
 cdef class PolicyState:
     # a model.Policy made ready: its rules, its template, its target
     cdef readonly object policy
+    cdef uint64_t mark             # of where it registers, for the state file
+    cdef uint32_t users            # registrations that have it
     cdef Rules rules
     cdef Template template
     cdef Target target
@@ -66,14 +81,25 @@ cdef class PolicyState:
 
 cdef class Population:
     cdef Record* records
-    cdef uint32_t count, capacity
+    cdef uint32_t count, capacity  # slots that were ever used; slots there is room for
+    cdef uint32_t held             # registrations, without those that only leave
+    cdef uint32_t unused           # the first free slot; NO_SLOT: none
     cdef uint32_t* index           # open addressing by Call-ID: slot + 1, 0 = free
     cdef uint32_t index_mask
     cdef Keyring keyring
-    cdef list policies             # of PolicyState
+    cdef list policies             # of PolicyState; None: the number is free
+    cdef list unused_policies
     cdef bytes instance_key
     cdef int reserve(self, uint32_t more) except -1
     cdef int64_t add(self, object registration) except -2        # slot; -1: the name is there
+    cdef int64_t take_slot(self) except -2
+    cdef void free_slot(self, uint32_t slot) noexcept
+    cdef void unindex(self, uint32_t slot) noexcept nogil
+    cdef int assign(self, Record* record, object registration) except -1
+    cdef int reword(self, Record* record, bytes contact) except -1
+    cdef int _assign_auths(self, Record* record, tuple auths) except -1
+    cdef int drop_policy(self, uint32_t number) except -1
+    cdef bint same_auths(self, const Record* record, tuple auths) except -1
     cdef int64_t find(self, str name) except -2
     cdef str name_of(self, const Record* record)
     cdef int _rehash(self, uint64_t wanted) except -1

@@ -90,6 +90,7 @@ cdef class PolicyState:
         self.rules.forbidden_retry_interval_s = policy.forbidden_retry_interval
         self.rules.fatal_retry_interval_s = policy.fatal_retry_interval
         self.rules.max_retries = policy.max_retries
+        self.rules.probe_interval_s = policy.probe_interval
         self.rules.auth_rejection_permanent = policy.auth_rejection_permanent
         self.rules.nonce_reuse = policy.nonce_reuse
         self.rules.timer_t1_ms = policy.timer_t1_ms
@@ -114,6 +115,8 @@ cdef class Population:
         self.instance_key = instance_key
         self.keyring = Keyring()
         self.policies = []
+        self.unused_policies = []
+        self.unused = NO_SLOT
 
     def __dealloc__(self):
         cdef uint32_t slot
@@ -126,7 +129,7 @@ cdef class Population:
 
     cdef int reserve(self, uint32_t more) except -1:
         """Room for `more` records; the block grows by an eighth, so little of it lies idle."""
-        cdef uint64_t wanted = <uint64_t>self.count + more
+        cdef uint64_t wanted = <uint64_t>self.count + (more if self.unused == NO_SLOT else 0)
         cdef uint64_t capacity = self.capacity
         cdef Record* records
         if wanted > capacity:
@@ -150,7 +153,8 @@ cdef class Population:
         free(self.index)
         self.index, self.index_mask = index, <uint32_t>(size - 1)
         for slot in range(self.count):
-            self.index[self._place(self.records[slot].call_id)] = slot + 1
+            if not self.records[slot].flags & (UNUSED | GHOST):
+                self.index[self._place(self.records[slot].call_id)] = slot + 1
         return 0
 
     cdef uint32_t _place(self, const uint8_t* call_id) noexcept nogil:
@@ -174,39 +178,137 @@ cdef class Population:
         return <int64_t>at - 1
 
     cdef int64_t add(self, object registration) except -2:
-        cdef bytes name = registration.name.encode("utf-8", "surrogateescape")
-        cdef bytes client_uri = identity_uri(registration.client_uri).encode(
-            "utf-8", "surrogateescape")
-        cdef bytes user = registration.contact_user.encode("utf-8", "surrogateescape")
-        cdef bytes contact = registration.contact.encode("utf-8", "surrogateescape")
-        cdef bytes keyed = self._keyed(name)
+        cdef bytes keyed = self._keyed(registration.name.encode("utf-8", "surrogateescape"))
         cdef const uint8_t* key = <const uint8_t*>PyBytes_AS_STRING(keyed)
-        cdef uint32_t policy = registration.policy
-        cdef uint32_t place
+        cdef uint32_t slot, place
         cdef Record* record
-        if policy >= <uint32_t>len(self.policies):
+        if not 0 <= registration.policy < len(self.policies):
             raise LocalError(f"[{registration.name}] names a policy that was not handed over")
         self.reserve(1)
         place = self._place(key)
         if self.index[place]:
             return -1
-        record = &self.records[self.count]
-        memset(record, 0, sizeof(Record))
-        record.text = self._join((client_uri, user, contact, name))
+        slot = <uint32_t>self.take_slot()
+        record = &self.records[slot]
+        memcpy(record.call_id, key, 16)
+        self._write_line(record, key + 16)
+        try:
+            self.assign(record, registration)
+        except BaseException:
+            record.flags = GHOST
+            self.free_slot(slot)
+            raise
+        self.index[place] = slot + 1
+        self.held += 1
+        return slot
+
+    cdef int64_t take_slot(self) except -2:
+        """A slot for a new record, empty but for a generation that it never had before."""
+        cdef uint32_t slot = self.unused
+        cdef uint32_t generation = 0
+        if slot == NO_SLOT:
+            slot = self.count
+            self.count += 1
+        else:
+            self.unused = self.records[slot].send_next
+            generation = self.records[slot].generation + 1
+        memset(&self.records[slot], 0, sizeof(Record))
+        self.records[slot].generation = generation
+        self.records[slot].policy = NO_SLOT
+        return slot
+
+    cdef void free_slot(self, uint32_t slot) noexcept:
+        cdef Record* record = &self.records[slot]
+        if not record.flags & GHOST:
+            self.unindex(slot)
+        nonces_free(&record.nonce)
+        free(record.text)
+        free(record.reason)
+        record.text = record.reason = NULL
+        if record.policy != NO_SLOT:
+            self.drop_policy(record.policy)
+        self.keyring.give_back(record.credential, record.credentials)
+        record.flags = UNUSED
+        record.send_next = self.unused
+        self.unused = slot
+
+    cdef void unindex(self, uint32_t slot) noexcept nogil:
+        """Takes a name out of the index; what was pushed on behind it moves up."""
+        cdef uint32_t hole = self._place(self.records[slot].call_id)
+        cdef uint32_t at = hole, home
+        if self.index[hole] != slot + 1:
+            return
+        while True:
+            at = (at + 1) & self.index_mask
+            if self.index[at] == 0:
+                break
+            home = (<const uint32_t*>self.records[self.index[at] - 1].call_id)[0]
+            if ((at - home) & self.index_mask) >= ((at - hole) & self.index_mask):
+                self.index[hole] = self.index[at]
+                hole = at
+        self.index[hole] = 0
+
+    cdef int assign(self, Record* record, object registration) except -1:
+        """What is a registration's own, over what it was before; its timers and state stay."""
+        cdef bytes name = registration.name.encode("utf-8", "surrogateescape")
+        cdef bytes client_uri = identity_uri(registration.client_uri).encode(
+            "utf-8", "surrogateescape")
+        cdef bytes user = registration.contact_user.encode("utf-8", "surrogateescape")
+        cdef bytes contact = registration.contact.encode("utf-8", "surrogateescape")
+        cdef char* text = self._join((client_uri, user, contact, name))
+        try:
+            self._assign_auths(record, registration.auths)
+        except BaseException:
+            free(text)
+            raise
+        free(record.text)
+        record.text = text
         record.client_uri_length = <uint16_t>PyBytes_GET_SIZE(client_uri)
         record.user_length = <uint16_t>PyBytes_GET_SIZE(user)
         record.contact_length = <uint16_t>PyBytes_GET_SIZE(contact)
         record.name_length = <uint16_t>PyBytes_GET_SIZE(name)
-        memcpy(record.call_id, key, 16)
-        self._write_line(record, key + 16)
-        record.policy = policy
-        record.credential = self.keyring.count
-        for auth in registration.auths:
-            self.keyring.add(auth)
-            record.credentials += 1
-        self.index[place] = self.count + 1
-        self.count += 1
-        return self.count - 1
+        (<PolicyState>self.policies[registration.policy]).users += 1
+        if record.policy != NO_SLOT:
+            self.drop_policy(record.policy)
+        record.policy = registration.policy
+        return 0
+
+    cdef int drop_policy(self, uint32_t number) except -1:
+        """One registration less has it; a policy without any is forgotten."""
+        cdef PolicyState policy = <PolicyState>self.policies[number]
+        policy.users -= 1
+        if policy.users == 0:
+            self.policies[number] = None
+            self.unused_policies.append(number)
+        return 0
+
+    cdef int reword(self, Record* record, bytes contact) except -1:
+        """Another `contact` for the registration, and all else as it is."""
+        cdef const char* at = record.text
+        cdef bytes client_uri = at[:record.client_uri_length]
+        cdef bytes user = (at + record.client_uri_length)[:record.user_length]
+        cdef bytes name = (at + record.client_uri_length + record.user_length
+                           + record.contact_length)[:record.name_length]
+        cdef char* text = self._join((client_uri, user, contact, name))
+        free(record.text)
+        record.text = text
+        record.contact_length = <uint16_t>PyBytes_GET_SIZE(contact)
+        return 0
+
+    cdef int _assign_auths(self, Record* record, tuple auths) except -1:
+        """Nonces name their credentials by number, and hold what was hashed from them."""
+        cdef int64_t credential
+        if self.same_auths(record, auths):
+            return 0
+        credential = self.keyring.take(auths)
+        self.keyring.give_back(record.credential, record.credentials)
+        nonces_free(&record.nonce)
+        record.credential = <uint32_t>credential
+        record.credentials = <unsigned char>len(auths)
+        return 0
+
+    cdef bint same_auths(self, const Record* record, tuple auths) except -1:
+        return len(auths) == record.credentials and self.keyring.are(record.credential, auths)
 
     cdef char* _join(self, tuple parts) except NULL:
         cdef Py_ssize_t total = 0

@@ -29,7 +29,9 @@ cdef class Target:
     cdef bint resolving, ready   # ready: stands in the list that the next launch() drains
     cdef int64_t resolved_ns     # when the last lookup ended
     cdef Bucket bucket
-    cdef Queue queue
+    cdef Queue queue             # who waits to register
+    cdef Bucket departure_bucket
+    cdef Queue departures        # who waits to un-REGISTER
     cdef int row
     cdef uint32_t states[8]
     cdef uint8_t refusals        # cached nonces refused in a row

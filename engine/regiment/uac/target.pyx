@@ -20,6 +20,7 @@ cdef class Target:
         self.is_literal = is_literal
         self.socket = socket
         self.queue = Queue()
+        self.departures = Queue()
         self.max_rate = -1.0
 
     def __dealloc__(self):
