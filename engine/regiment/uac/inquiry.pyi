@@ -2,8 +2,6 @@
 
 from typing import Protocol
 
-from typing_extensions import disjoint_base
-
 from regiment.model import Status
 from regiment.uac.recovery import Recovery
 
@@ -18,7 +16,6 @@ Reason = tuple[str, str, str, int, str]
 REASONS_MAX: int
 """So many different reasons are told apart; further ones are counted without their phrase."""
 
-@disjoint_base
 class Inquiry(Recovery):
     """The side of the engine that answers questions. Nothing here changes a registration."""
 

@@ -1,6 +1,5 @@
 """The ledger's writer and reader: what a process leaves to the next one."""
 
-
 from typing import NamedTuple
 
 from typing_extensions import Buffer, disjoint_base
