@@ -3,13 +3,16 @@
 import base64
 import io
 import json
+import os
 
 import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regiment.cli.logs import Repeats, keep_safe, render_text, safe_text, set_up, tell
+from regiment.cli.logs import is_journal, keep_safe, render_text, set_up, tell
+from regiment.cli.repeats import FIRST
+from regiment.cli.text import safe_text
 from regiment.errors import LocalError
 
 SECRET = 's%25"ecrét'
@@ -19,24 +22,6 @@ SECRET = 's%25"ecrét'
 def stream():
     yield io.StringIO()
     structlog.reset_defaults()
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def event(registrar="sip.example", code=403, **fields):
-    return {"event": "rejected", "level": "warning", "registrar": registrar, "code": code, **fields}
-
-
-def passes(repeats, told):
-    try:
-        return repeats(None, "", dict(told))
-    except structlog.DropEvent:
-        return None
 
 
 def test_a_field_that_is_not_known_to_be_safe_is_dropped(stream):
@@ -108,63 +93,15 @@ def test_keep_safe_does_not_touch_the_callers_dictionary():
     assert told["password"] == SECRET
 
 
-def test_a_repeated_message_passes_once_an_interval_and_is_counted():
-    clock = Clock()
-    repeats = Repeats(interval_s=10, clock=clock)
-    assert passes(repeats, event()) == event()
-    assert [passes(repeats, event()) for _ in range(5)] == [None] * 5
-    clock.now = 10.0
-    assert passes(repeats, event()) == event(repeated=5)
-    clock.now = 20.0
-    assert passes(repeats, event()) == event()
-
-
-def test_registrar_and_code_tell_messages_apart():
-    repeats = Repeats(clock=Clock())
-    assert passes(repeats, event())
-    assert passes(repeats, event(code=404))
-    assert passes(repeats, event(registrar="other.example"))
-    assert not passes(repeats, event(code=404))
-
-
-def test_a_message_without_registrar_always_passes():
-    repeats = Repeats(clock=Clock())
-    told = {"event": "worker died", "worker": 1}
-    assert passes(repeats, told)
-    assert passes(repeats, told)
-
-
-def test_flush_tells_the_last_one_held_back_when_its_interval_is_over():
-    clock = Clock()
-    repeats = Repeats(interval_s=10, clock=clock)
-    passes(repeats, event(name="a"))
-    passes(repeats, event(name="b"))
-    passes(repeats, event(name="c"))
-    assert repeats.flush() == []
-    clock.now = 10.0
-    assert repeats.flush() == [event(name="c", repeated=2)]
-    assert repeats.flush() == []
-
-
-def test_no_count_is_lost_when_more_kinds_than_the_limit_come():
-    repeats = Repeats(limit=10, clock=Clock())
-    for number in range(15):
-        passes(repeats, event(registrar=str(number)))
-        passes(repeats, event(registrar=str(number)))
-    told = repeats.flush_all()
-    assert len(told) == 15
-    assert all(one["repeated"] == 1 for one in told)
-
-
 def test_at_the_end_everything_held_back_is_told(stream):
     repeats = set_up("json", stream=stream)
     logger = structlog.get_logger()
-    for _ in range(4):
+    for _ in range(FIRST + 3):
         logger.error("rejected", registrar="sip.example", code=403)
     tell(repeats, at_end=True)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [line.get("repeated") for line in lines] == [None, 3]
-    assert lines[1]["level"] == "error"
+    assert [line.get("repeated") for line in lines] == [None] * FIRST + [3]
+    assert lines[-1]["level"] == "error"
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), BrokenPipeError()])
@@ -186,3 +123,44 @@ def test_a_line_that_cannot_be_written_is_lost_and_the_next_one_is_not(error):
     assert "lost" not in stream.getvalue()
     assert "kept" in stream.getvalue()
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def journal(monkeypatch, tmp_path):
+    """A file that the environment calls the journal's stream."""
+    with (tmp_path / "journal").open("w+") as file:
+        found = os.fstat(file.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        yield file
+    structlog.reset_defaults()
+
+
+def test_the_journal_gets_priorities_and_no_second_time(journal):
+    set_up("text", level="debug", stream=journal)
+    logger = structlog.get_logger()
+    for level in ("debug", "info", "warning", "error"):
+        getattr(logger, level)("hello", name="t1")
+    journal.seek(0)
+    assert journal.read().splitlines() == [
+        "<7>hello  name=t1",
+        "<6>hello  name=t1",
+        "<4>hello  name=t1",
+        "<3>hello  name=t1",
+    ]
+
+
+def test_json_in_the_journal_is_the_same_object_behind_its_priority(journal):
+    set_up("json", stream=journal)
+    structlog.get_logger().warning("hello", name="t1")
+    journal.seek(0)
+    priority, body = journal.read()[:3], journal.seek(3) and journal.read()
+    assert priority == "<4>"
+    assert set(json.loads(body)) == {"event", "level", "name", "timestamp"}
+
+
+def test_a_stream_that_is_not_the_journals_is_none(journal, tmp_path):
+    assert is_journal(journal)
+    with (tmp_path / "other").open("w") as other:
+        assert not is_journal(other)
+    assert not is_journal(io.StringIO())
+    assert not is_journal(journal, {})

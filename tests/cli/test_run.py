@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import structlog
 
-from regiment.cli.logs import Repeats
+from regiment.cli.repeats import Repeats
 from regiment.cli.run import (
     Session,
     finished_before,
     log_events,
     parse_api,
     parse_shard,
-    read_token,
 )
+from regiment.cli.token import read_token
 from regiment.coordinator.coordinator import Options
 from regiment.errors import LocalError
 from regiment.metrics.scoreboard import Scoreboard

@@ -50,6 +50,36 @@ COMMANDS = {
         "Read a configuration as `run` would and say what would register, or why not.",
         "regiment check /etc/asterisk/pjsip.conf --json",
     ),
+    "status": Door(
+        "regiment.cli.status:status",
+        "Sum up a running engine: states, reasons, workers.",
+        "regiment status --watch",
+    ),
+    "show": Door(
+        "regiment.cli.show:show",
+        "Show registrations of a running engine in Asterisk's table.",
+        "regiment show registrations like ^berlin",
+    ),
+    "list": Door(
+        "regiment.cli.show:list_names",
+        "Print the names of a running engine's registrations.",
+        "regiment list --state rejected",
+    ),
+    "register": Door(
+        "regiment.cli.order:register",
+        "Refresh registrations now, without dropping the binding.",
+        "regiment register berlin-1 berlin-2",
+    ),
+    "unregister": Door(
+        "regiment.cli.order:unregister",
+        "Un-REGISTER registrations and leave them so.",
+        "regiment unregister berlin-1",
+    ),
+    "reload": Door(
+        "regiment.cli.order:reload",
+        "Let a running engine read its configuration again.",
+        "regiment reload --json",
+    ),
     "registrar": Door(
         "regiment.cli.registrar:registrar",
         "Run the embedded registrar, with scripted faults if wanted.",
@@ -63,11 +93,17 @@ COMMANDS = {
 }
 
 
-def load_command(name: str) -> TyperCommand:
-    """Imports the module of a command and makes a command of its function."""
+def load_command(name: str) -> TyperCommand | TyperGroup:
+    """Imports the module of a command and makes a command of its function, or of its group."""
     door = COMMANDS[name]
     module, function = door.place.split(":")
     callback = cast(Callable[..., Any], getattr(import_module(module), function))
+    if isinstance(callback, typer.Typer):
+        callback.info.context_settings = _CONTEXT
+        callback.info.epilog = f"Example: `{door.example}`"
+        group = get_command(callback)
+        group.name = name
+        return cast(TyperGroup, group)
     lone = typer.Typer(add_completion=False, rich_markup_mode="markdown")
     lone.command(name, epilog=f"Example: `{door.example}`", context_settings=_CONTEXT)(callback)
     return cast(TyperCommand, get_command(lone))

@@ -23,6 +23,7 @@ import uvloop
 from rich.console import Console
 
 from regiment.cli import logs, trunks, view
+from regiment.cli.repeats import Repeats
 from regiment.cli.run import TICK_S, finished_before, log_events, parse_api
 from regiment.coordinator import registrar_pool
 from regiment.coordinator.coordinator import Coordinator, Options
@@ -100,7 +101,7 @@ def stagger_for(count: int) -> int:
 class Demo:
     """One demo, from the registrar's start to the comparison."""
 
-    def __init__(self, plan: Plan, repeats: logs.Repeats) -> None:
+    def __init__(self, plan: Plan, repeats: Repeats) -> None:
         self._plan = plan
         self._repeats = repeats
         self._stop = asyncio.Event()

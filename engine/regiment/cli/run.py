@@ -18,6 +18,8 @@ import uvloop
 from rich.console import Console, RenderableType
 
 from regiment.cli import logs, view
+from regiment.cli.repeats import Repeats
+from regiment.cli.token import read_token
 from regiment.coordinator.coordinator import API_PORT, STOP_RATE, Coordinator, Options
 from regiment.coordinator.cores import usable_cores
 from regiment.errors import LocalError
@@ -95,7 +97,7 @@ def run(
 class Session:
     """One run: the engine, the signals that end it, and what is shown meanwhile."""
 
-    def __init__(self, options: Options, repeats: logs.Repeats, as_json: bool = False) -> None:
+    def __init__(self, options: Options, repeats: Repeats, as_json: bool = False) -> None:
         self._engine = Coordinator(options, log_events)
         self._repeats = repeats
         self._as_json = as_json
@@ -253,17 +255,3 @@ def parse_api(text: str) -> tuple[str, int] | None:
         return address.split(text, API_PORT)
     except LocalError as error:
         raise LocalError(f"--api {error}") from None
-
-
-def read_token(file: Path | None) -> str:
-    """The token of the file, else of REGIMENT_TOKEN; empty: none. Raises `LocalError`."""
-    if file is None:
-        return os.environ.get("REGIMENT_TOKEN", "").strip()
-    try:
-        token = file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text"
-        raise LocalError(f"--token-file {file}: {reason}") from None
-    if not token:
-        raise LocalError(f"--token-file {file}: empty")
-    return token
