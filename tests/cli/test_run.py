@@ -158,6 +158,8 @@ class IdleEngine:
     load_s = 0.5
     url = ""
     restarts = 0
+    is_alive = True
+    stop_timeout_s = 1.0
 
     def __init__(self) -> None:
         self._memory = bytearray(Scoreboard.size_bytes())

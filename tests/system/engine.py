@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +109,22 @@ async def exposition(url: str) -> str:
     return text.partition("\r\n\r\n")[2]
 
 
-@asynccontextmanager
-async def regiment(config: Path, *arguments: str, api: str = "127.0.0.1:0") -> AsyncIterator[Run]:
+def regiment(
+    config: Path, *arguments: str, api: str = "127.0.0.1:0"
+) -> AbstractAsyncContextManager[Run]:
     command = [sys.executable, "-P", "-m", "regiment.cli", "run", str(config), "--api", api]
+    return run_of([*command, *arguments])
+
+
+@asynccontextmanager
+async def run_of(command: list[str], **settings: Any) -> AsyncIterator[Run]:
+    """That command as a process; `settings` go to its start."""
     process = await asyncio.create_subprocess_exec(
         *command,
-        *arguments,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        **settings,
     )
     run = Run(process)
     try:

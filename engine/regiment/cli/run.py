@@ -20,8 +20,10 @@ from rich.console import Console, RenderableType
 from regiment.cli import logs, view
 from regiment.cli.repeats import Repeats
 from regiment.cli.token import read_token
+from regiment.coordinator import privileges
 from regiment.coordinator.coordinator import API_PORT, STOP_RATE, Coordinator, Options
 from regiment.coordinator.cores import usable_cores
+from regiment.coordinator.service import Service
 from regiment.errors import LocalError
 from regiment.metrics.snapshot import Snapshot
 from regiment.model import Event
@@ -69,6 +71,10 @@ def run(
     open_metrics: Annotated[
         bool, typer.Option("--open-metrics", help="Let anybody read /metrics beyond loopback.")
     ] = False,
+    user: Annotated[
+        str, typer.Option(help="Be this user once ports and files are open. Only root may.")
+    ] = "",
+    group: Annotated[str, typer.Option(help="And this group instead of the user's own.")] = "",
 ) -> int:
     """Keep the registrations of CONFIG alive.
 
@@ -90,6 +96,7 @@ def run(
         open_metrics=open_metrics,
         stop_rate=stop_rate,
         stop_timeout_s=stop_timeout,
+        identity=privileges.find(user, group),
     )
     return uvloop.run(Session(options, repeats, as_json=log_format == "json").run())
 
@@ -98,7 +105,8 @@ class Session:
     """One run: the engine, the signals that end it, and what is shown meanwhile."""
 
     def __init__(self, options: Options, repeats: Repeats, as_json: bool = False) -> None:
-        self._engine = Coordinator(options, log_events)
+        self._service = Service.from_environment(os.environ)
+        self._engine = Coordinator(options, log_events, self._service)
         self._repeats = repeats
         self._as_json = as_json
         self._stop = asyncio.Event()
@@ -111,6 +119,7 @@ class Session:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        self._service.status(f"loading {self._engine.options.config}")
         try:
             if not await finished_before(self._engine.start(), self._stop):
                 return 0
@@ -118,6 +127,7 @@ class Session:
         finally:
             await self._engine.close()
             logs.tell(self._repeats, at_end=True)
+            self._service.close()
 
     def _on_signal(self, number: signal.Signals) -> None:
         self._signal = number
@@ -141,19 +151,31 @@ class Session:
             seconds=round(engine.load_s, 2),
             url=engine.url or "none",
         )
+        self._service.ready()
+        attending = asyncio.create_task(
+            self._service.attend(lambda: engine.is_alive, self._status_line)
+        )
         with view.open_view(engine.registrations, logged=self._as_json) as shown:
             showing = asyncio.create_task(self._show(shown))
             try:
                 await finished_before(engine.wait(), self._stop)
                 at_stop = engine.snapshot()
                 held_s = time.monotonic() - started_s
+                self._service.stopping(engine.stop_timeout_s)
                 stopping = asyncio.create_task(engine.stop())
                 if not await finished_before(stopping, self._hurry):
                     return 128 + self._signal
             finally:
                 showing.cancel()
+                attending.cancel()
         self._conclude(stopping.result(), at_start, at_stop, held_s)
         return 0
+
+    def _status_line(self) -> str:
+        """For the service manager."""
+        states = self._engine.snapshot().states()
+        counts = [f"{count:,} {state}" for state, count in states.items() if count]
+        return f"{self._engine.registrations:,} registrations: {', '.join(counts)}"
 
     async def _show(self, shown: view.View) -> None:
         # Nobody looks at a plain view between its lines.

@@ -19,9 +19,10 @@ from typing import Self
 import msgspec
 import structlog
 
-from regiment.coordinator import http, loading, watch
+from regiment.coordinator import http, loading, privileges, watch
 from regiment.coordinator.assignment import WorkerAssignment, digest_of
 from regiment.coordinator.seat import CSEQ_STEP, Seat
+from regiment.coordinator.service import Service
 from regiment.coordinator.shares import Shares, share_out
 from regiment.errors import LocalError
 from regiment.metrics.exposition import Exposition, Facts
@@ -64,6 +65,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     receive_buffer_bytes: int = 4 << 20
     send_buffer_bytes: int = 2 << 20
     worker_module: str = "regiment.worker.process"
+    identity: privileges.Identity | None = None
+    """Who to be once ports and files are open; None: who we are."""
 
     def __repr__(self) -> str:
         return f"Options(config={self.config!r}, workers={self.workers})"
@@ -73,15 +76,18 @@ class Coordinator:
     """One engine: ``async with Coordinator(options) as engine: await engine.wait()``.
 
     `on_events` is called with what workers report of single registrations, some at a time;
-    nothing else is done with that.
+    nothing else is done with that. `service` is told of reloads; whoever starts the engine tells it
+    the rest.
     """
 
     def __init__(
         self,
         options: Options,
         on_events: Callable[[tuple[Event, ...]], None] | None = None,
+        service: Service | None = None,
     ) -> None:
         self.options = options
+        self.service = service or Service()
         self.registrations = 0
         self.findings: tuple[Finding, ...] = ()
         """Refused objects of the configuration."""
@@ -138,6 +144,8 @@ class Coordinator:
         loop = asyncio.get_running_loop()
         self._failed = loop.create_future()
         await self._listen()
+        if identity := self.options.identity:
+            privileges.settle(identity, owned=(), read=(self.options.config,))
         module = self.options.worker_module
         self.seats = [Seat(index, self, module) for index in range(self.options.workers)]
         self._tasks = [asyncio.create_task(self._occupy(seat)) for seat in self.seats]
@@ -358,6 +366,11 @@ class Coordinator:
         """How many workers were replaced."""
         return sum(seat.replacements for seat in self.seats)
 
+    @property
+    def is_alive(self) -> bool:
+        """No worker hangs. One that has died is being replaced, which is life too."""
+        return not any(seat.is_stuck for seat in self.seats)
+
     def complaint(self) -> str:
         """Why the engine is not ready; empty: it is."""
         if self._stopping:
@@ -394,13 +407,17 @@ class Coordinator:
         for seat in self.seats:
             part = len(seat.roster) / self.registrations if self.registrations else 1.0
             seat.stop(rate * part)
-        timeout_s = self.options.stop_timeout_s
-        if timeout_s is None:
-            largest = self.shares.largest if self.shares else 0.0
-            timeout_s = STOP_GRACE_S + (largest / rate if rate > 0 else 0.0)
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
+            await asyncio.wait(self._tasks, timeout=self.stop_timeout_s)
         return sum(seat.remaining for seat in self.seats if not seat.settled)
+
+    @property
+    def stop_timeout_s(self) -> float:
+        """How long `stop` may take."""
+        if self.options.stop_timeout_s is not None:
+            return self.options.stop_timeout_s
+        rate, largest = self.options.stop_rate, self.shares.largest if self.shares else 0.0
+        return STOP_GRACE_S + (largest / rate if rate > 0 else 0.0)
 
     async def close(self) -> None:
         """Ends everything at once: workers are killed, sockets closed. May be called twice."""

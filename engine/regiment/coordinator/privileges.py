@@ -9,15 +9,21 @@ workers bind ports under 1024 again after a death and for a reload.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import grp
 import os
 import pwd
+import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import structlog
+
 from regiment.errors import LocalError
+
+StrPath = str | os.PathLike[str]
+
+logger = structlog.get_logger()
 
 CAP_NET_BIND_SERVICE = 10
 _PR_SET_KEEPCAPS = 8
@@ -35,11 +41,16 @@ class Identity(NamedTuple):
     groups: tuple[int, ...]
 
 
-def find(user: str, group: str = "") -> Identity:
+def find(user: str, group: str = "") -> Identity | None:
     """The identity of ``--user`` (a name or a number) and ``--group`` (default: the user's own).
 
-    Raises `LocalError` for who is not known, and where we are not root: nobody else may change.
+    None: neither was given. Raises `LocalError` for who is not known, for a group without a user,
+    and where we are not root: nobody else may change.
     """
+    if not user:
+        if group:
+            raise LocalError(f"--group {group}: only together with --user")
+        return None
     if os.geteuid() != 0:
         raise LocalError(f"--user {user}: only root may become another user")
     try:
@@ -47,9 +58,7 @@ def find(user: str, group: str = "") -> Identity:
     except (KeyError, OverflowError):
         raise LocalError(f"--user {user}: there is no such user") from None
     gid = _group(group) if group else entry.pw_gid
-    return Identity(
-        entry.pw_name, entry.pw_uid, gid, tuple(os.getgrouplist(entry.pw_name, gid))
-    )
+    return Identity(entry.pw_name, entry.pw_uid, gid, tuple(os.getgrouplist(entry.pw_name, gid)))
 
 
 def _group(group: str) -> int:
@@ -60,29 +69,46 @@ def _group(group: str) -> int:
     return found.gr_gid
 
 
-def hand_over(identity: Identity, paths: Iterable[str | os.PathLike[str]]) -> None:
-    """Gives files, and directories with the files right in them, to that user.
+def settle(identity: Identity, owned: Iterable[StrPath], read: Iterable[StrPath]) -> None:
+    """Becomes `identity` for good, and sees to it that the engine can go on as that user.
 
-    Symbolic links are left alone. Raises `LocalError` where that cannot be.
+    `owned` (files, and directories with the files right in them) are given to that user first. A
+    reload and a successor of a worker must be able to read `read`, Python and the package, so that
+    is asked now and not found out in some months. Raises `LocalError` where something is amiss.
     """
-    for path in paths:
-        inside: list[str] = []
-        with contextlib.suppress(NotADirectoryError), os.scandir(path) as entries:
-            inside = [entry.path for entry in entries if not entry.is_symlink()]
-        try:
-            for each in (path, *inside):
-                os.chown(each, identity.uid, identity.gid, follow_symlinks=False)
-        except OSError as error:
-            raise LocalError(
-                f"--user {identity.user}: {os.fspath(path)} cannot be given away: {error.strerror}"
-            ) from None
+    for path in owned:
+        _give_away(identity, path)
+    if not _become(identity):
+        logger.warning("ports under 1024 cannot be bound from now on: CAP_NET_BIND_SERVICE is none")
+    for path in (*read, sys.executable, os.path.dirname(os.path.dirname(__file__))):
+        if not os.access(path, os.R_OK) and (os.path.lexists(path) or not _may_enter(path)):
+            raise LocalError(f"--user {identity.user} may not read {os.fspath(path)}")
 
 
-def change(identity: Identity) -> bool:
-    """Becomes `identity` for good. False: ports under 1024 are lost with root's rights.
+def _may_enter(path: StrPath) -> bool:
+    """The folder of `path` can be looked into, so that what is not seen there is not there."""
+    return os.access(os.path.dirname(os.path.abspath(path)), os.X_OK)
 
-    To be called where no other thread does anything that matters: capabilities are a thread's own.
-    Raises `LocalError` where the kernel refuses.
+
+def _give_away(identity: Identity, path: StrPath) -> None:
+    """Changes the owner; symbolic links are left alone."""
+    inside: list[str] = []
+    try:
+        if os.path.isdir(path) and not os.path.islink(path):
+            inside = [entry.path for entry in os.scandir(path) if not entry.is_symlink()]
+        for each in (path, *inside):
+            os.chown(each, identity.uid, identity.gid, follow_symlinks=False)
+    except OSError as error:
+        raise LocalError(
+            f"--user {identity.user}: {os.fspath(path)} cannot be given away: {error.strerror}"
+        ) from None
+
+
+def _become(identity: Identity) -> bool:
+    """Changes user and groups. False: the right to bind ports under 1024 could not be kept.
+
+    Capabilities are a thread's own. Other threads of ours (the resolver's) lose all of theirs here
+    and need none; children are started by this one.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
@@ -92,24 +118,12 @@ def change(identity: Identity) -> bool:
         os.setresuid(identity.uid, identity.uid, identity.uid)
     except OSError as error:
         raise LocalError(f"--user {identity.user}: {error.strerror}") from None
-    kept = _keep(libc, CAP_NET_BIND_SERVICE)
+    kept = _hold(libc, 1 << CAP_NET_BIND_SERVICE) and not libc.prctl(
+        _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0
+    )
     if not kept:
-        _set_capabilities(libc, 0)
+        _hold(libc, 0)
     return kept
-
-
-def ensure_readable(identity: Identity, paths: Iterable[str]) -> None:
-    """To be asked after `change`: a reload and a successor have to read these too.
-
-    Raises `LocalError` that names the first one that cannot be read.
-    """
-    for path in paths:
-        if os.path.exists(path) or not os.path.lexists(path):
-            readable = os.access(path, os.R_OK)
-        else:
-            readable = False
-        if not readable:
-            raise LocalError(f"--user {identity.user} may not read {path}")
 
 
 class _Header(ctypes.Structure):
@@ -124,14 +138,8 @@ class _Data(ctypes.Structure):
     )
 
 
-def _keep(libc: ctypes.CDLL, capability: int) -> bool:
-    """Leaves this thread, and what it executes, one capability; False: it was not ours."""
-    return _set_capabilities(libc, 1 << capability) and not libc.prctl(
-        _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0
-    )
-
-
-def _set_capabilities(libc: ctypes.CDLL, mask: int) -> bool:
+def _hold(libc: ctypes.CDLL, mask: int) -> bool:
+    """Leaves this thread the capabilities of `mask` and no other; False: they are not ours."""
     header = _Header(_CAPABILITY_VERSION_3, 0)
     data = (_Data * 2)(_Data(mask, mask, mask))
     return not libc.capset(ctypes.byref(header), data)
