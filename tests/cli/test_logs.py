@@ -10,7 +10,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regiment.cli.logs import is_journal, keep_safe, render_text, set_up, tell
+from regiment.cli.journal import is_journal
+from regiment.cli.logs import keep_safe, render_text, set_up, tell
 from regiment.cli.repeats import FIRST
 from regiment.cli.text import safe_text
 from regiment.errors import LocalError

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from regiment.cli.journal import PRIORITIES, is_journal
 from regiment.errors import RegimentError
 from regiment.version import VERSION
 
@@ -196,7 +197,8 @@ def _fill_standard_descriptors() -> None:
 
 
 def _complain(line: str) -> int:
-    print("regiment: " + " ".join(line.split()), file=sys.stderr)
+    priority = f"<{PRIORITIES['error']}>" if is_journal(sys.stderr) else ""
+    print(f"{priority}regiment: {' '.join(line.split())}", file=sys.stderr)
     return EXIT_USAGE
 
 

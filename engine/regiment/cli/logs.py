@@ -14,7 +14,6 @@ The floors below the doors call ``structlog.get_logger()`` and know nothing of t
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sys
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from typing import Any, TextIO
 import orjson
 import structlog
 
+from regiment.cli.journal import PRIORITIES, is_journal
 from regiment.cli.repeats import EventDict, Repeats
 from regiment.cli.text import safe_text
 from regiment.errors import LocalError
@@ -77,8 +77,6 @@ SAFE_FIELDS = frozenset(
 
 FORMATS = ("text", "json")
 LEVELS = ("debug", "info", "warning", "error")
-PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-"""Level -> priority of syslog."""
 _OWN = ("event", "level", "timestamp")
 
 
@@ -110,14 +108,6 @@ def render_journal_text(_logger: object, _method: str, event: EventDict) -> str:
 def render_journal_json(logger: object, method: str, event: EventDict) -> str:
     """The same object as elsewhere; the journal takes the priority in front of it away."""
     return f"<{PRIORITIES[event['level']]}>{render_json(logger, method, event)}"
-
-
-def is_journal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
-    """What is written to `stream` goes to systemd's journal (``JOURNAL_STREAM``)."""
-    with contextlib.suppress(OSError, ValueError):
-        found = os.fstat(stream.fileno())
-        return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
-    return False
 
 
 def _text_of(event: EventDict) -> str:
