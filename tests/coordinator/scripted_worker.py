@@ -88,6 +88,12 @@ class Core:
     def deadline_ns(self) -> int:
         return -1
 
+    def set_endpoints(self, rows: dict[str, int]) -> None:
+        (FOLDER / f"{self._script['index']}.endpoints").write_text(json.dumps(rows))
+
+    def calls(self) -> list[Any]:
+        return []
+
     def events(self) -> list[Event]:
         told, self._events = self._events, []
         return told

@@ -13,6 +13,7 @@ import uvloop
 from regiment.coordinator.assignment import HostShare, WorkerAssignment, digest_of
 from regiment.coordinator.loading import Done, Order, Share, load
 from regiment.errors import ConfigError
+from regiment.metrics.catalogue import ENDPOINT_ROWS
 from regiment.model import Registration
 from regiment.worker import control
 
@@ -164,6 +165,17 @@ def test_registrations_are_counted_by_the_group_that_they_name(tmp_path):
     by_host = [read(Order(file, 1, host_index=host, hosts=2))[1].groups for host in range(2)]
     for group, count in done.groups.items():
         assert sum(held.get(group, 0) for held in by_host) == count
+
+
+def test_the_endpoints_with_most_registrations_are_counted_and_no_more_than_have_rows(tmp_path):
+    endpoints = [f"e{number // 2 if number < 60 else number}" for number in range(70)]
+    text = HEAD + "".join(
+        trunk(f"t{number}", f"line=yes\nendpoint={endpoint}")
+        for number, endpoint in enumerate(endpoints)
+    )
+    _, done = read(Order(os.fsencode(write(tmp_path, text)), 2))
+    assert len(done.endpoints) == ENDPOINT_ROWS
+    assert list(done.endpoints.items())[:30] == [(f"e{number}", 2) for number in range(30)]
 
 
 def test_what_is_refused_is_told_with_its_place_and_the_rest_loads(tmp_path):

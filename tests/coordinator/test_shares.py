@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from regiment.coordinator.shares import share_out
-from regiment.metrics.catalogue import REGISTRAR_ROWS
+from regiment.metrics.catalogue import ENDPOINT_ROWS, REGISTRAR_ROWS
 from regiment.uac.destination import TargetInfo
 from regiment.worker.control import Loaded
 
@@ -109,6 +109,15 @@ def test_groups_have_rows_by_size_and_are_told_to_every_worker():
     assert shares.groups == ("big", "small")
     assert shares.group_desired == {1: 60, 2: 5, 0: 7}
     assert shares.begin(one.targets).groups == ("big", "small")
+
+
+def test_the_endpoints_with_most_registrations_have_rows_and_are_told_to_every_worker():
+    one = loaded(target("r", 100))
+    counts = {f"e{number:02d}": 40 - number for number in range(40)} | {"other": 99}
+    shares = share_out({0: one}, 100, endpoints=counts)
+    assert len(shares.endpoints) == ENDPOINT_ROWS - 1
+    assert shares.endpoints[:2] == ("e00", "e01")
+    assert shares.begin(one.targets).endpoints == shares.endpoints
 
 
 def test_without_groups_there_are_no_rows_of_them():

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -118,6 +119,23 @@ def test_groups_are_counted_by_state_and_never_beside_registrars(engine):
     too_many = Facts(groups=[f"g{number}" for number in range(33)])
     with pytest.raises(ValueError, match="at most 32 groups"):
         list(EngineCollector(lambda: (Snapshot.of(memories), too_many)).collect())
+
+
+def test_inbound_requests_are_exposed_by_endpoint_and_those_for_none_as_other(engine):
+    memories, writers, facts = engine
+    facts = msgspec.structs.replace(facts, endpoints=["pbx", "backup"])
+    family = "regiment_inbound_requests_total"
+    for row, amount in ((0, 5), (1, 7)):
+        writers[0].add(family, ("INVITE",), amount, row=row)
+    found = samples(exposed(memories, facts))
+    counts = {labels: value for (name, labels), value in found.items() if name == family}
+    assert counts == {
+        (("endpoint", "other"), ("method", "INVITE")): 5,
+        (("endpoint", "pbx"), ("method", "INVITE")): 7,
+    }
+    too_many = Facts(endpoints=[f"e{number}" for number in range(33)])
+    with pytest.raises(ValueError, match="at most 32 endpoints"):
+        exposed(memories, too_many)
 
 
 def test_without_groups_no_group_is_exposed(engine):

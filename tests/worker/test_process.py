@@ -13,7 +13,7 @@ import uvloop
 
 from regiment.datagram import peer_from_address, peer_to_address
 from regiment.metrics.scoreboard import Scoreboard
-from regiment.model import Event, Policy, Registration, Status, Transport
+from regiment.model import Call, Event, Policy, Registration, Status, Transport
 from regiment.uac.destination import TargetInfo
 from regiment.worker import control, process
 
@@ -32,12 +32,14 @@ class Core:
         self.rows: dict[int, int] = {}
         self.rates: dict[int, float] = {}
         self.group_rows: dict[str, int] = {}
+        self.endpoint_rows: dict[str, int] = {}
         self.addresses: dict[int, list[bytes]] = {}
         self.errors: dict[int, str] = {}
         self.wanted = [0]
         self.outgoing: list[bytes] = []
         self.received: list[bytes] = []
         self.pending_events: list[Event] = []
+        self.pending_calls: list[Call] = []
         self.stop_rate: float | None = None
         self.unsettled = 0
         self.begun = False
@@ -66,6 +68,9 @@ class Core:
     def set_groups(self, rows: dict[str, int]) -> None:
         self.group_rows = rows
 
+    def set_endpoints(self, rows: dict[str, int]) -> None:
+        self.endpoint_rows = rows
+
     def set_rate(self, target: int, rate: float) -> None:
         self.rates[target] = rate
 
@@ -85,6 +90,8 @@ class Core:
                 raise ValueError("secret text")
             if data == b"event":
                 self.pending_events.append(Event("t", "registering", "rejected", 403))
+            if data == b"call":
+                self.pending_calls.append(Call("t", "pbx", "INVITE", 302, "192.0.2.1:5060"))
 
     def send(self, outbox: Any, now_ns: int) -> bool:
         for peer in self.outgoing:
@@ -97,6 +104,10 @@ class Core:
 
     def events(self) -> list[Event]:
         told, self.pending_events = self.pending_events, []
+        return told
+
+    def calls(self) -> list[Call]:
+        told, self.pending_calls = self.pending_calls, []
         return told
 
     def lookups(self) -> list[int]:
@@ -150,7 +161,7 @@ class Talk:
 
     async def begin(self) -> control.Loaded:
         loaded = await self.load()
-        self.say(control.Begin((1,), (25.0,), ("west", "east")))
+        self.say(control.Begin((1,), (25.0,), ("west", "east"), ("pbx",)))
         assert await self.hear() == control.Began()
         return loaded
 
@@ -218,6 +229,7 @@ def test_begin_hands_rows_and_rates_to_the_core():
         assert talk.core.rows == {0: 1}
         assert talk.core.rates == {0: 25.0}
         assert talk.core.group_rows == {"west": 1, "east": 2}
+        assert talk.core.endpoint_rows == {"pbx": 1}
 
     converse(conversation)
 
@@ -312,6 +324,17 @@ def test_events_of_the_core_are_passed_on():
         send_to(socket_pair_port(loaded), b"event")
         happened = await talk.hear()
         assert [event.code for event in happened.events] == [403]
+
+    converse(conversation)
+
+
+def test_requests_that_found_somebody_are_passed_on():
+    async def conversation(talk: Talk) -> None:
+        loaded = await talk.begin()
+        send_to(socket_pair_port(loaded), b"call")
+        happened = await talk.hear()
+        assert happened.events == ()
+        assert happened.calls == (Call("t", "pbx", "INVITE", 302, "192.0.2.1:5060"),)
 
     converse(conversation)
 

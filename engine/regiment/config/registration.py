@@ -242,10 +242,7 @@ class _Said:
         for name, value in values.items():
             if name not in tables.DEFERRED or value == tables.DEFERRED[name]:
                 continue
-            if name == "line":
-                self.add("line is in Contact, but inbound requests are not yet matched by it", name)
-            else:
-                self.add(f"{name} is not yet acted on", name)
+            self.add(f"{name} is not yet acted on", name)
 
 
 def finding(refusal: Refused, section: Section, type_: str) -> Finding:

@@ -185,8 +185,6 @@ GLOBAL: Mapping[str, Option] = {
 }
 
 DEFERRED: Mapping[str, object] = {
-    "line": False,
-    "endpoint": "",
     "security_negotiation": "no",
     "security_mechanisms": (),
     "keep_alive_interval": 0,

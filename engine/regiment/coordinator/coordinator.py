@@ -110,6 +110,7 @@ class Coordinator:
         self._failed: asyncio.Future[None] | None = None
         self._host_fraction = 1.0
         self._groups: dict[str, int] = {}
+        self._endpoints: dict[str, int] = {}
         self._dealt = False
         self._stopping = False
         self._loaded_at_s = 0.0
@@ -215,6 +216,7 @@ class Coordinator:
             self.warnings = item.warnings
             self._host_fraction = item.host_fraction
             self._groups = item.groups
+            self._endpoints = item.endpoints
             for finding in item.refused:
                 logger.error(str(finding))
             for finding in item.warnings:
@@ -264,7 +266,9 @@ class Coordinator:
         loaded = {seat.index: seat.loaded for seat in self.seats if seat.loaded is not None}
         if not loaded or any(seat.loaded is None and not seat.slow for seat in self.seats):
             return
-        self.shares = share_out(loaded, self.registrations, self._host_fraction, self._groups)
+        self.shares = share_out(
+            loaded, self.registrations, self._host_fraction, self._groups, self._endpoints
+        )
         for seat in self.seats:
             if seat.loaded is not None:
                 seat.begin(self.shares.begin(seat.loaded.targets))
@@ -339,6 +343,7 @@ class Coordinator:
             desired=shares.desired if shares else {},
             groups=shares.groups if shares else (),
             group_desired=shares.group_desired if shares else {},
+            endpoints=shares.endpoints if shares else (),
             worker_up={seat.index: seat.running and not seat.is_stuck for seat in self.seats},
             worker_restarts={seat.index: seat.replacements for seat in self.seats},
             config_load_s=self.load_s,

@@ -16,6 +16,7 @@ import os
 import socket
 import struct
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from regiment.coordinator.assignment import HostShare, WorkerAssignment, digest_
 from regiment.coordinator.publication import Publication
 from regiment.coordinator.seat import death_of, start_process
 from regiment.errors import ConfigError, LocalError
+from regiment.metrics.catalogue import ENDPOINT_ROWS
 from regiment.model import Finding, Policy, Registration, Transport
 from regiment.worker import control
 from regiment.worker.alarm import die_with_parent
@@ -60,6 +62,8 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
     warnings: tuple[Finding, ...]
     groups: dict[str, int]
     """Group -> registrations that name it."""
+    endpoints: dict[str, int] = {}
+    """The endpoints that most registrations name, with how many do."""
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
@@ -143,6 +147,8 @@ class Dealer:
         self.publication = Publication()
         self.groups: dict[str, int] = {}
         """Group -> registrations dealt that name it."""
+        self.endpoints: Counter[str] = Counter()
+        """Endpoint -> registrations dealt that name it."""
         self._hands: list[list[Registration]] = [[] for _ in range(workers)]
         self._digests: list[list[bytes]] = [[] for _ in range(workers)]
         # A worker gets those policies alone that its registrations use, numbered in that order.
@@ -159,6 +165,8 @@ class Dealer:
         self._digests[worker].append(digest)
         if group := self._policies[registration.policy].group:
             self.groups[group] = self.groups.get(group, 0) + 1
+        if registration.endpoint:
+            self.endpoints[registration.endpoint] += 1
         return self._play(worker) if len(hand) == BATCH_REGISTRATIONS else b""
 
     def _renumbered(self, worker: int, registration: Registration) -> Registration:
@@ -226,7 +234,9 @@ def run(order: Order, out: socket.socket) -> None:
         *forecast.remarks(configuration.policies, configuration.counts),
     )
     refused = tuple(configuration.refused)
-    done = Done(dealt, elsewhere, share.fraction, refused, warnings, dealer.groups)
+    # A file may name as many endpoints as registrations; no more than have rows are of use.
+    largest = dict(dealer.endpoints.most_common(ENDPOINT_ROWS))
+    done = Done(dealt, elsewhere, share.fraction, refused, warnings, dealer.groups, largest)
     out.sendall(frame(control.MESSAGE, _encode(done)))
 
 

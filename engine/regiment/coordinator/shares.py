@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from regiment.metrics.catalogue import GROUP_ROWS
+from regiment.metrics.catalogue import ENDPOINT_ROWS, GROUP_ROWS
 from regiment.metrics.rows import choose_rows, count_rows
 from regiment.uac.destination import TargetInfo
 from regiment.worker.control import Begin, Loaded
@@ -32,6 +32,8 @@ class Shares(msgspec.Struct, frozen=True):
     """The groups, for rows 1, 2, … of theirs."""
     group_desired: dict[int, int]
     """Row of a group -> registrations."""
+    endpoints: tuple[str, ...] = ()
+    """The endpoints with the most registrations, for rows 1, 2, … of theirs."""
 
     @property
     def largest(self) -> float:
@@ -45,6 +47,7 @@ class Shares(msgspec.Struct, frozen=True):
             tuple(rows.get(target.label, 0) for target in targets),
             tuple(self._rate(target) for target in targets),
             self.groups,
+            self.endpoints,
         )
 
     def _rate(self, target: TargetInfo) -> float:
@@ -66,11 +69,12 @@ def share_out(
     registrations: int,
     host_fraction: float = 1.0,
     groups: Mapping[str, int] | None = None,
+    endpoints: Mapping[str, int] | None = None,
 ) -> Shares:
     """The shares of an engine with `registrations` in all.
 
     `loaded`: the answers of the workers that are up. `host_fraction`: this host's part of the
-    names. `groups`: group -> registrations that name it.
+    names. `groups`, `endpoints`: each with the registrations that name it.
     """
     by_label: dict[str, int] = {}
     totals: dict[Key, float] = {}
@@ -94,4 +98,5 @@ def share_out(
         {key: rate * host_fraction for key, rate in rates.items()},
         tuple(named),
         count_rows(by_group, named),
+        tuple(choose_rows(endpoints or {}, limit=ENDPOINT_ROWS)),
     )

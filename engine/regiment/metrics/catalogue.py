@@ -6,9 +6,10 @@ list (`layout.py`), and the text that Prometheus reads too (`exposition.py`). A 
 row here and one ``cell += 1`` where the thing happens.
 
 Labels have closed value sets, so that the number of series is bounded whatever the wire brings.
-`registrar` and `group` are no ordinary labels, since their values are the user's. A family names
-one of them as its `row_label` and has a row of cells for each of its values: row 0 is ``other``,
-rows 1 … 50 are the largest registrars, rows 1 … 32 the groups. Never both, or rows would multiply.
+`registrar`, `group` and `endpoint` are no ordinary labels, since their values are the user's. A
+family names one of them as its `row_label` and has a row of cells for each of its values: row 0 is
+``other``, rows 1 … 50 are the largest registrars, rows 1 … 32 the groups or the endpoints with the
+most registrations. Never two of them, or rows would multiply.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ REGISTRAR_ROWS = 51
 GROUP_ROWS = 33
 """Rows of a family with the `group` dimension: 0 is ``other``, 1 … 32 have a name."""
 
-ROWS = {"": 1, "registrar": REGISTRAR_ROWS, "group": GROUP_ROWS}
+ENDPOINT_ROWS = 33
+"""Rows of a family with the `endpoint` dimension: 0 is ``other``, 1 … 32 have a name."""
+
+ROWS = {
+    "": 1,
+    "registrar": REGISTRAR_ROWS,
+    "group": GROUP_ROWS,
+    "endpoint": ENDPOINT_ROWS,
+}
 """Row label of a family -> how many rows its cells have."""
 
 OTHER = "other"
@@ -98,7 +107,7 @@ class Family(msgspec.Struct, frozen=True):
     labels: tuple[Label, ...] = ()
     """Without the row label and `worker`. Cells of the last one lie side by side, in its order."""
     row_label: str = ""
-    """``registrar`` or ``group``: there is a row of cells for each of its values."""
+    """``registrar``, ``group`` or ``endpoint``: there is a row of cells for each of its values."""
     per_worker: bool = False
     """Exported for each worker with a label `worker` instead of the sum of all."""
     source: str = "cell"
@@ -202,8 +211,9 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "regiment_inbound_requests_total",
         "counter",
-        "SIP requests that reached our sockets, answered or not.",
+        "SIP requests that reached our sockets, answered or not, by the endpoint that was meant.",
         (_label("method", METHODS),),
+        row_label="endpoint",
         sparse=True,
     ),
     Family(

@@ -41,6 +41,8 @@ class Facts(msgspec.Struct, frozen=True):
     """Labels of rows 1, 2, … of groups (at most 32)."""
     group_desired: Mapping[int, int] = {}
     """The same by rows of groups."""
+    endpoints: Sequence[str] = ()
+    """Labels of rows 1, 2, … of endpoints (at most 32)."""
     worker_up: Mapping[int, bool] = {}
     worker_restarts: Mapping[int, int] = {}
     config_load_s: float = 0.0
@@ -65,7 +67,7 @@ class EngineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All families, in the catalogue's order."""
         snapshot, facts = self._source()
-        for what, labels in (("registrar", facts.registrars), ("group", facts.groups)):
+        for what, labels in _labels_of(facts).items():
             if len(labels) >= ROWS[what]:
                 raise ValueError(f"at most {ROWS[what] - 1} {what}s have a name")
         for family in FAMILIES:
@@ -129,11 +131,21 @@ def label_names(family: Family) -> list[str]:
     return names
 
 
+def _labels_of(facts: Facts) -> dict[str, Sequence[str]]:
+    """For each row label the values of rows 1, 2, …"""
+    return {
+        "registrar": facts.registrars,
+        "group": facts.groups,
+        "endpoint": facts.endpoints,
+    }
+
+
 def _rows(row_label: str, facts: Facts) -> Iterator[tuple[int, str]]:
     """(row, label) of every row that has a name, and of row 0 if anything falls to it."""
-    is_group = row_label == "group"
-    yield from enumerate(facts.groups if is_group else facts.registrars, start=1)
-    if (facts.group_desired if is_group else facts.desired).get(0):
+    yield from enumerate(_labels_of(facts)[row_label], start=1)
+    # Whatever is for no endpoint falls to row 0, so that one is always there.
+    desired = {"registrar": facts.desired, "group": facts.group_desired}.get(row_label, {0: 1})
+    if desired.get(0):
         yield 0, OTHER
 
 

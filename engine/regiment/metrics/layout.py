@@ -1,8 +1,8 @@
 """Where a metric's cells lie in a scoreboard, and what a histogram's fine buckets mean.
 
 A scoreboard is an array of unsigned 64-bit cells. Each family of `catalogue.py` that is counted in
-cells owns one run of them: rows (of registrars or groups) outermost, then the labels in their
-order, the last one innermost; a histogram has `HISTOGRAM_CELLS` cells in the place of one.
+cells owns one run of them: rows (of registrars, groups or endpoints) outermost, then the labels in
+their order, the last one innermost; a histogram has `HISTOGRAM_CELLS` cells in the place of one.
 
 **Histogram.** The first cell is the sum in nanoseconds, then come `FINE_BUCKETS` fine buckets. They
 are log-linear: 32 to an octave, so a bucket is at most 1/32 of its lower edge wide and a value told

@@ -5,6 +5,7 @@ from regiment.metrics.scoreboard cimport Scoreboard
 cdef enum:
     ROWS = 51
     GROUP_ROWS = 33
+    ENDPOINT_ROWS = 33
     NO_GROUP = 33              # the row of those that name no group: cells of no board
     METHODS = 15
 
@@ -41,7 +42,7 @@ cdef class Cells:
     cdef uint64_t* inbound_limit
     cdef uint64_t* gated
     cdef uint64_t* cseq_high
-    cdef uint64_t* inbound             # by Method
+    cdef uint64_t* inbound[ENDPOINT_ROWS]    # by Method
     cdef uint64_t* requests_answered[METHODS]
     cdef uint64_t* answered[3]         # responses sent by method group, by status - 100
     cdef int _take_row(self, int row) except -1

@@ -52,7 +52,9 @@ cdef class Cells:
         self.wrong_cseq = board.cell("regiment_sip_discarded_total", ("cseq",))
         self.retransmitted = board.cell("regiment_sip_discarded_total", ("retransmitted",))
         self.inbound_limit = board.cell("regiment_sip_discarded_total", ("inbound_limit",))
-        self.inbound = board.cell("regiment_inbound_requests_total", (catalogue.METHODS[0],))
+        for at in range(ENDPOINT_ROWS):
+            self.inbound[at] = board.cell(
+                "regiment_inbound_requests_total", (catalogue.METHODS[0],), at)
         for at, method in enumerate(catalogue.METHODS):
             self.requests_answered[at] = board.cell(
                 "regiment_sip_requests_total", ("received", method, "udp"))

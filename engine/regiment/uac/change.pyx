@@ -287,6 +287,7 @@ cdef class Changes(Exchange):
         cdef bint was_leaving = record.flags & LEAVING != 0
         cdef int64_t added
         self.unindex(slot)
+        self.line_remove(slot)           # its line is its successor's, like its name
         record.flags |= GHOST
         added = self._admit(registration, cseq)
         record = &self.records[slot]     # the block may have moved

@@ -58,6 +58,11 @@ class Engine(Inquiry):
         was added. Walks all records once (some 5 ns each), if any policy names a group. LocalError:
         a row that is not there.
         """
+    def set_endpoints(self, rows: Mapping[str, int]) -> None:
+        """The scoreboard rows of the endpoints to which requests are counted; 0 for the rest.
+
+        LocalError: a row that is not there.
+        """
     def unregister_all(self, now_ns: int, rate: float) -> None:
         """Stops: removes every binding, at most `rate` a second and target (0: no limit)."""
     def remaining(self) -> int:

@@ -12,12 +12,12 @@ from regiment.datagram cimport Batch
 from regiment.metrics.scoreboard cimport Scoreboard
 from regiment.timing.wheel cimport Wheel
 from regiment.uac.attempt cimport NOBODY
-from regiment.uac.cells cimport GROUP_ROWS, Cells
+from regiment.uac.cells cimport ENDPOINT_ROWS, GROUP_ROWS, Cells
 from regiment.uac.exchange cimport AHEAD
 from regiment.uac.governor cimport (
     Bucket, Queue, bucket_ready_ns, bucket_set_rate, bucket_take,
 )
-from regiment.uac.inbound cimport Inbound
+from regiment.uac.inbound cimport Correspondence, Inbound
 from regiment.uac.policy cimport (
     C_NO_ADDRESS, C_WRONG_FAMILY, K_INITIAL, K_REFRESH, K_RETRY, S_REGISTERED, S_REJECTED,
     S_UNREGISTERED, Result,
@@ -62,6 +62,7 @@ cdef class Engine(Inquiry):
         self.target_at = {}
         self.pending = {}
         self.inbound = Inbound(instance_key)
+        self.correspondence = Correspondence()
         self.replies = Batch.outbox(REPLIES_MAX, REPLIES_BYTES)
 
     def __len__(self):
@@ -136,6 +137,12 @@ cdef class Engine(Inquiry):
                 continue
             policy = <PolicyState>self.policies[record.policy]
             self.cells.groups[policy.group_row][record.state] += 1
+
+    def set_endpoints(self, rows):
+        for row in rows.values():
+            if not 0 <= row < ENDPOINT_ROWS:
+                raise LocalError(f"the scoreboard has no row {row} for an endpoint")
+        self.endpoints.set_rows(rows)
 
     def set_addresses(self, target, peers, now_ns, error=""):
         cdef Target resolved = <Target>self.target_list[target]

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from regiment.datagram cimport Batch, Datagram
 from regiment.sip.scanner cimport Message
 from regiment.uac.attempt cimport Attempts
-from regiment.uac.inbound cimport Inbound
+from regiment.uac.inbound cimport Correspondence, Inbound
 from regiment.uac.registration cimport PolicyState, Record
 from regiment.uac.target cimport Target
 
@@ -19,6 +19,7 @@ cdef enum:
 
 cdef class Exchange(Attempts):
     cdef Inbound inbound
+    cdef Correspondence correspondence
     cdef Batch replies             # answers to requests that wait for the outbox
     cdef char* scratch             # the header lines of one request's credentials
     cdef uint32_t scratch_bytes
@@ -26,6 +27,9 @@ cdef class Exchange(Attempts):
 
     cdef int _respond(self, const Datagram* datagram, const Message* message,
                       int64_t now_ns) except -1
+    cdef int _meant_by(self, const char* data, const Message* message, int64_t* slot) noexcept
+    cdef int _tell_call(self, int64_t slot, const Datagram* datagram, const Message* message,
+                        int status) except -1
     cdef int _take_response(self, const Datagram* datagram, const Message* message,
                             int64_t now_ns) except -1
     cdef void _fetch(self, uint32_t slot) noexcept nogil

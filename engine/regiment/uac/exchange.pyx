@@ -6,20 +6,28 @@ same to the byte.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint16_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
+from regiment.datagram cimport format_peer
 from regiment.metrics.scoreboard cimport record_ns
 from regiment.sip.branch cimport BRANCH_BYTES, read_branch
+from regiment.sip.field cimport Span
 from regiment.sip.request cimport Fill
 from regiment.sip.scanner cimport M_REGISTER, SCAN_OK, scan
 from regiment.uac.attempt cimport NOBODY
 from regiment.uac.challenge cimport credentials_bound, write_credentials
+from regiment.uac.inbound cimport MEANS_ANYBODY, MEANS_NOBODY, MEANS_ONE, line_in
 from regiment.uac.policy cimport C_TRANSPORT, K_UNREGISTER
 from regiment.uac.registration cimport ICMP_ONCE, IN_SEND, LEAVING, SENT
 from regiment.uac.transaction cimport (
     TX_1XX, TX_FINAL, TX_PROCEEDING, TX_TRANSPORT_ERROR, TX_TRYING, transaction_advance,
 )
+
+from regiment import model
+from regiment.sip.names import METHODS
+from regiment.uac.endpoints import NO_ENDPOINT
 
 cdef int64_t NS_PER_MS = 1_000_000
 
@@ -148,19 +156,56 @@ cdef class Exchange(Attempts):
 
     cdef int _respond(self, const Datagram* datagram, const Message* message,
                       int64_t now_ns) except -1:
-        cdef int status = self.inbound.status_for(message)
-        cdef int group
-        self.cells.inbound[message.method] += 1
-        if status == 0:
-            return 0
-        if not self.inbound.may_answer(&datagram.peer, now_ns) or self.inbound.answer(
-                datagram, message, self.replies, status) < 0:
+        cdef int64_t slot = -1
+        cdef int meant = self._meant_by(datagram.data, message, &slot)
+        cdef int status, group
+        cdef bytes redirect
+        destination = self.endpoints.at(self.records[slot].endpoint if slot >= 0 else NO_ENDPOINT)
+        redirect = destination.redirect
+        self.cells.inbound[<int>destination.row][message.method] += 1
+        status = self.inbound.status_for(message, meant, PyBytes_GET_SIZE(redirect) > 0)
+        if status and (not self.inbound.may_answer(&datagram.peer, now_ns) or self.inbound.answer(
+                datagram, message, self.replies, status, redirect) < 0):
             self.cells.inbound_limit[0] += 1
+            return 0
+        if slot >= 0 and self.correspondence.may_tell(message.method, now_ns):
+            self._tell_call(slot, datagram, message, status)
+        if status == 0:
             return 0
         self.cells.requests_answered[message.method][0] += 1
         group = 0 if message.method == M_REGISTER else 1 if status == 200 else 2
         self.cells.answered[group][status - 100] += 1
         return 0
+
+    cdef int _meant_by(self, const char* data, const Message* message, int64_t* slot) noexcept:
+        """Whom a request is for; MEANS_ONE: *slot."""
+        cdef Span line
+        cdef int which
+        cdef bint any_line = False
+        for which in range(2):
+            if not line_in(data, message, which, &line):
+                continue
+            any_line = True
+            slot[0] = self.lines.find(data + line.start, line.length)
+            if slot[0] >= 0:
+                return MEANS_ONE
+        return MEANS_NOBODY if any_line or self.unlined == 0 else MEANS_ANYBODY
+
+    cdef int _tell_call(self, int64_t slot, const Datagram* datagram, const Message* message,
+                        int status) except -1:
+        cdef Record* record = &self.records[slot]
+        cdef char address[64]
+        cdef uint16_t port = 0
+        cdef int length = format_peer(&datagram.peer, address, &port)
+        host = (<bytes>address[:length]).decode("ascii")
+        self.correspondence.tell(model.Call(
+            self.name_of(record), self.endpoints.at(record.endpoint).endpoint,
+            METHODS[message.method] or "other", status,
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
+        return 0
+
+    def calls(self):
+        return self.correspondence.take()
 
     def icmp(self, bytes quoted, bytes peer, now_ns):
         """The second error for a transaction ends it as 503 (RFC 3261 18.4)."""

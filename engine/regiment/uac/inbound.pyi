@@ -3,6 +3,10 @@
 from typing_extensions import disjoint_base
 
 @disjoint_base
+class Correspondence:
+    """The matched requests that are told of: at most 100 a second, and 10 OPTIONS."""
+
+@disjoint_base
 class Inbound:
     """Answers to requests; one object a worker."""
 

@@ -1,10 +1,19 @@
 """Requests that reach our sockets: a registration client answers, and keeps no state for it.
 
+Who is meant is told by the `line` parameter that a registration puts into its Contact: that of the
+To URI, else that of the Request-URI (its name in any case, its value exact). A call for a
+registration whose endpoint has a contact is sent on there (302). One for an endpoint without a
+contact gets 480 with the reason, and so does a request without a line while registrations without
+one are loaded, because it may be for any of them. A line that nobody has is 404. A request inside a
+dialog is 481, for we have none. OPTIONS is 200 whoever is meant: it asks whether we are alive.
+
 A stateless UAS (RFC 3261 section 8.2.7) sends a retransmitted request the same answer again, with
 the same To tag, because the tag is a keyed hash of Call-ID, From tag and CSeq. ACK is absorbed.
-An answer is never longer than the request plus To tag and Allow, so that nobody can make us amplify
-what he sends in somebody else's name; and a source that is no address of a target of ours gets at
-most `ANSWERS_PER_S` answers a second.
+An answer is never longer than the request plus To tag and Allow (OPTIONS: and Accept and Supported;
+302: Contact instead, for whoever knows a line), so that nobody can make us amplify what he sends in
+somebody else's name: the Reason of a 480 goes along only where it fits. A source that is no address
+of a target of ours gets at most `ANSWERS_PER_S` answers a second, and what is told of calls is
+bounded as well.
 """
 
 import re
@@ -14,9 +23,12 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.string cimport memcpy
 
 from regiment.datagram cimport format_peer
+from regiment.sip.comparison cimport uri_parts
+from regiment.sip.field cimport skip_address
+from regiment.sip.response cimport find_parameter
 from regiment.sip.scanner cimport (
     H_CALL_ID, H_CSEQ, H_FROM, H_TO, H_VIA, M_ACK, M_BYE, M_CANCEL, M_INFO, M_INVITE,
-    M_NOTIFY, M_OPTIONS, M_PRACK, M_REFER, M_UNKNOWN, M_UPDATE, Span, next_header,
+    M_NOTIFY, M_OPTIONS, M_PRACK, M_PUBLISH, M_REFER, M_REGISTER, M_UNKNOWN, M_UPDATE, next_header,
 )
 
 cdef enum:
@@ -25,14 +37,24 @@ cdef enum:
     VIAS_MAX = 64
     VIA_BYTES_MAX = 4096         # of the topmost Via line, which is taken apart here
     TAG_BYTES = 8
+    # A registrar may ping thousands of Contacts: its pings must not hide the calls.
+    CALLS_PER_S = 100
+    PINGS_PER_S = 10
+    CALLS_MAX = 1024             # that nobody has taken yet
 
 cdef int64_t NS_PER_S = 1_000_000_000
 # Each branch begins with another byte, so a match never goes back: linear in the length.
 cdef object FIRST_VALUE = re.compile(rb'(?:[^",]+|"(?:[^"\\]+|\\.)*"?)*', re.DOTALL)
 cdef bytes ALLOW = b"Allow: OPTIONS, INVITE, ACK, CANCEL, BYE, NOTIFY\r\n"
+# RFC 3261 11.2: what an INVITE could carry, were it for us, and what our REGISTERs understand.
+cdef bytes ABILITIES = ALLOW + b"Accept: application/sdp\r\nSupported: path\r\n"
+# RFC 3326 and RFC 6432; Q.850 names 20 "subscriber absent".
+cdef bytes ABSENT = b'Reason: Q.850;cause=20;text="No contact"\r\n'
 cdef bytes NO_BODY = b"Content-Length: 0\r\n"
 cdef dict REASONS = {
     200: b"OK",
+    302: b"Moved Temporarily",
+    404: b"Not Found",
     405: b"Method Not Allowed",
     480: b"Temporarily Unavailable",
     481: b"Call/Transaction Does Not Exist",
@@ -46,6 +68,52 @@ cdef bytes source_of(const Peer* peer):
     if peer.length >= 24:
         return PyBytes_FromStringAndSize(<const char*>&peer.bytes[8], 16)
     return PyBytes_FromStringAndSize(<const char*>&peer.bytes[4], 4) if family else b""
+
+
+cdef bint line_in(const char* data, const Message* message, int which, Span* out) noexcept nogil:
+    cdef Span uri = message.request_uri
+    cdef Span user, host, parameters
+    cdef uint16_t port
+    cdef Span to = message.first[H_TO]
+    if which == 0 and skip_address(data, to.start, to.start + to.length, &uri) > (
+            to.start + to.length):
+        return False
+    if uri_parts(data + uri.start, uri.length, &user, &host, &port, &parameters) < 0:
+        return False
+    if not find_parameter(data + uri.start, parameters, b"line", 4, out):
+        return False
+    out.start += uri.start
+    return True
+
+
+cdef class Correspondence:
+    """The requests that are told of, until somebody takes them."""
+
+    def __init__(self):
+        self.calls = []
+        self.second_s = -1
+
+    cdef bint may_tell(self, int method, int64_t now_ns) noexcept:
+        """Counts one against what may be told in this second."""
+        cdef int64_t second_s = now_ns // NS_PER_S
+        if second_s != self.second_s:
+            self.second_s = second_s
+            self.calls_left, self.pings_left = CALLS_PER_S, PINGS_PER_S
+        if method == M_OPTIONS:
+            self.pings_left -= 1
+            return self.pings_left >= 0
+        self.calls_left -= 1
+        return self.calls_left >= 0
+
+    cdef int tell(self, object call) except -1:
+        if len(self.calls) < CALLS_MAX:
+            self.calls.append(call)
+        return 0
+
+    cdef list take(self):
+        calls = self.calls
+        self.calls = []
+        return calls
 
 
 cdef class Inbound:
@@ -91,17 +159,25 @@ cdef class Inbound:
             if allowance[0] == second
         }
 
-    cdef int status_for(self, const Message* message) noexcept:
+    cdef int status_for(self, const Message* message, int meant, bint has_redirect) noexcept:
         cdef int method = message.method
         if method == M_ACK:
             return 0
         if method == M_OPTIONS:
             return 200
-        if method == M_INVITE:
-            return 480
-        if method in (M_BYE, M_CANCEL, M_NOTIFY, M_INFO, M_UPDATE, M_PRACK, M_REFER):
+        if method == M_UNKNOWN:
+            return 501
+        if method == M_REGISTER or method == M_PUBLISH:
+            return 405
+        if method in (M_BYE, M_CANCEL, M_NOTIFY, M_INFO, M_UPDATE, M_PRACK) or (
+                message.to_tag.length):
             return 481
-        return 501 if method == M_UNKNOWN else 405
+        # INVITE, SUBSCRIBE, MESSAGE, REFER: what begins something with whoever is meant
+        if meant == MEANS_NOBODY:
+            return 404
+        if meant == MEANS_ONE:
+            return 302 if has_redirect else 480
+        return 480 if method == M_INVITE else 481 if method == M_REFER else 405
 
     cdef bytes _tag(self, const char* data, const Message* message):
         seed = b"\0".join((
@@ -132,10 +208,10 @@ cdef class Inbound:
         return b"".join([b"Via: " + line + b"\r\n" for line in lines])
 
     cdef int answer(self, const Datagram* datagram, const Message* message, Batch outbox,
-                    int status) except -3:
+                    int status, bytes redirect) except -3:
         cdef const char* data = datagram.data
         cdef bytes text
-        cdef bytes allow = ALLOW if status in (200, 405, 501) else b""
+        cdef bytes own = own_lines(status, redirect)
         cdef char* room
         cdef Py_ssize_t limit
         cdef Span to = message.first[H_TO]
@@ -151,11 +227,12 @@ cdef class Inbound:
             b"\r\nTo: ", slice_of(data, to), tag,
             b"\r\nCall-ID: ", slice_of(data, message.first[H_CALL_ID]),
             b"\r\nCSeq: ", slice_of(data, message.first[H_CSEQ]),
-            b"\r\n", allow,
+            b"\r\n", own,
         ))
-        limit = datagram.length + len(tag) + len(allow)
-        if len(text) + len(NO_BODY) + 2 <= limit:
-            text += NO_BODY
+        limit = datagram.length + len(tag) + len(own)
+        for line in (ABSENT if status == 480 else b"", NO_BODY):
+            if len(text) + len(line) + 2 <= limit:
+                text += line
         text += b"\r\n"
         if len(text) > limit:
             return -2
@@ -165,6 +242,17 @@ cdef class Inbound:
         memcpy(room, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
         outbox.commit(<uint32_t>PyBytes_GET_SIZE(text), &datagram.peer, datagram.socket)
         return 1
+
+
+cdef bytes own_lines(int status, bytes redirect):
+    """The lines that an answer must have and its request had not."""
+    if status == 200:
+        return ABILITIES
+    if status == 405 or status == 501:
+        return ALLOW
+    if status == 302:
+        return b"Contact: <" + redirect + b">\r\n"
+    return b""
 
 
 cdef bytes slice_of(const char* data, Span span):

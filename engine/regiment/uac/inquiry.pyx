@@ -71,6 +71,7 @@ cdef class Inquiry(Recovery):
             target=policy.target.label,
             contact=self._contact_text(record, policy),
             line=text_of(record.line, 7) if policy.line else "",
+            endpoint=self.endpoints.at(record.endpoint).endpoint,
             group=policy.policy.group,
             failing_for_s=(now_ns - record.failing_ns) / 1e9 if record.failing_ns else -1.0,
             is_held=record.flags & HELD != 0,

@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from regiment.sip.request cimport Template
 from regiment.uac.credentials cimport Keyring, Nonce
+from regiment.uac.lines cimport Lines
 from regiment.uac.policy cimport Rules
 from regiment.uac.target cimport Target
 
@@ -59,6 +60,7 @@ cdef struct Record:
     uint32_t retries
     uint32_t timer_e_ms
     uint32_t send_next
+    uint32_t endpoint      # of Population.endpoints
     uint16_t client_uri_length, user_length, contact_length, name_length
     uint16_t code
     uint32_t flags
@@ -90,6 +92,9 @@ cdef class Population:
     cdef list policies             # of PolicyState; None: the number is free
     cdef list unused_policies
     cdef bytes instance_key
+    cdef Lines lines
+    cdef uint32_t unlined          # registrations without a line
+    cdef object endpoints          # endpoints.Endpoints
     cdef int reserve(self, uint32_t more) except -1
     cdef int64_t add(self, object registration) except -2        # slot; -1: the name is there
     cdef int64_t take_slot(self) except -2
@@ -105,6 +110,10 @@ cdef class Population:
     cdef int _rehash(self, uint64_t wanted) except -1
     cdef uint32_t _place(self, const uint8_t* call_id) noexcept nogil
     cdef bytes _keyed(self, bytes name)
+    # A record stands in the index of lines as long as its name stands in the other one.
+    cdef int line_add(self, uint32_t slot) except -1
+    cdef void line_remove(self, uint32_t slot) noexcept nogil
+    cdef int take_endpoint(self, Record* record, str endpoint, str redirect) except -1
     cdef char* _join(self, tuple parts) except NULL
     cdef void _write_line(self, Record* record, const uint8_t* random) noexcept nogil
     cdef int note_reason(self, Record* record, const char* text, uint32_t length) noexcept nogil

@@ -36,6 +36,7 @@ from regiment.uac.policy cimport (
 from regiment.errors import LocalError
 from regiment import model
 from regiment.sip.uri import identity_uri
+from regiment.uac.endpoints import Endpoints
 
 cdef enum:
     REASON_BYTES_MAX = 80
@@ -117,6 +118,8 @@ cdef class Population:
         self.policies = []
         self.unused_policies = []
         self.unused = NO_SLOT
+        self.lines = Lines()
+        self.endpoints = Endpoints()
 
     def __dealloc__(self):
         cdef uint32_t slot
@@ -221,6 +224,8 @@ cdef class Population:
         cdef Record* record = &self.records[slot]
         if not record.flags & GHOST:
             self.unindex(slot)
+            self.line_remove(slot)
+        self.take_endpoint(record, "", "")
         nonces_free(&record.nonce)
         free(record.text)
         free(record.reason)
@@ -269,9 +274,11 @@ cdef class Population:
         record.name_length = <uint16_t>PyBytes_GET_SIZE(name)
         (<PolicyState>self.policies[registration.policy]).users += 1
         if record.policy != NO_SLOT:
+            self.line_remove(<uint32_t>(record - self.records))
             self.drop_policy(record.policy)
         record.policy = registration.policy
-        return 0
+        self.take_endpoint(record, registration.endpoint, registration.redirect)
+        return self.line_add(<uint32_t>(record - self.records))
 
     cdef int drop_policy(self, uint32_t number) except -1:
         """One registration less has it; a policy without any is forgotten."""
@@ -309,6 +316,28 @@ cdef class Population:
 
     cdef bint same_auths(self, const Record* record, tuple auths) except -1:
         return len(auths) == record.credentials and self.keyring.are(record.credential, auths)
+
+    cdef int line_add(self, uint32_t slot) except -1:
+        """Enters it in the index of lines. Its line may come out as another one: two never have
+        the same."""
+        cdef Record* record = &self.records[slot]
+        if (<PolicyState>self.policies[record.policy]).line:
+            self.lines.add(record.line, slot)
+        else:
+            self.unlined += 1
+        return 0
+
+    cdef void line_remove(self, uint32_t slot) noexcept nogil:
+        if not self.lines.remove(self.records[slot].line, slot):
+            self.unlined -= 1
+
+    cdef int take_endpoint(self, Record* record, str endpoint, str redirect) except -1:
+        """Gives it an endpoint in the place of what it had."""
+        cdef uint32_t former = record.endpoint
+        record.endpoint = self.endpoints.take(endpoint, redirect)
+        if former:
+            self.endpoints.release(former)
+        return 0
 
     cdef char* _join(self, tuple parts) except NULL:
         cdef Py_ssize_t total = 0

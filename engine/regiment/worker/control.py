@@ -196,6 +196,8 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     """For each target, attempts a second of this worker; 0: no limit."""
     groups: tuple[str, ...] = ()
     """The groups that have rows 1, 2, … in the scoreboard; any other has row 0."""
+    endpoints: tuple[str, ...] = ()
+    """The endpoints that have rows 1, 2, … of theirs."""
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):

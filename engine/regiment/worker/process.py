@@ -163,6 +163,7 @@ class Worker:
             self._engine.set_row(target, row)
             self._engine.set_rate(target, rate)
         self._engine.set_groups({group: row for row, group in enumerate(begin.groups, start=1)})
+        self._engine.set_endpoints({name: row for row, name in enumerate(begin.endpoints, start=1)})
         now_ns = time.monotonic_ns()
         self._survey_due_ns = now_ns + SURVEY_NS
         self._engine.begin(now_ns)
@@ -181,8 +182,9 @@ class Worker:
             task.add_done_callback(self._lookups.discard)
         if now_ns >= self._events_due_ns:
             self._events_due_ns = now_ns + EVENTS_NS
-            if events := self._engine.events():
-                self._say(control.Happened(tuple(events)))
+            events, calls = self._engine.events(), self._engine.calls()
+            if events or calls:
+                self._say(control.Happened(tuple(events), tuple(calls)))
         if self._stopping:
             self._settle(now_ns)
 
