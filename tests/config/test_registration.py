@@ -295,13 +295,13 @@ def test_registrations_over_streams_are_deferred_with_one_warning(tmp_path: Path
 def test_what_is_not_yet_acted_on_is_said_once_with_its_count_and_first_place(
     tmp_path: Path,
 ) -> None:
-    one = "@probe_interval=60\nline=yes\nendpoint=e\n"
+    one = "@connection=own\n@follow_redirects=yes\n"
     text = UDP + "".join(MINIMAL.replace("[r]", f"[r{n}]") + one for n in range(5))
-    configuration, registrations = loaded(tmp_path, text + "[e]\ntype=endpoint\n")
+    configuration, registrations = loaded(tmp_path, text)
     assert len(registrations) == 5
     said = {w.message.split(" ")[0]: w for w in configuration.warnings}
-    assert set(said) == {"@probe_interval", "line", "endpoint"}
-    assert said["@probe_interval"].line == 8
+    assert set(said) == {"@connection", "@follow_redirects"}
+    assert said["@connection"].line == 8
     assert all("(5 of them; the first: [r0])" in w.message for w in configuration.warnings)
 
 
