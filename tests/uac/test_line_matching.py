@@ -240,6 +240,77 @@ def test_lines_survive_a_refresh_and_come_from_the_name() -> None:
     assert status_of(ask(first, request(line=lines(first)["r4"]))) == 302
 
 
+# ---------------------------------------------------------------------- who comes and goes
+
+
+def told(one: Single, line: str, method: str = "NOTIFY") -> list[tuple[str, str]]:
+    """Name and endpoint of whom that line finds."""
+    ask(one, request(method, line=line), REGISTRAR)
+    return [(call.name, call.endpoint) for call in one.engine.calls()]
+
+
+def test_a_line_goes_with_its_registration_once_that_is_unbound() -> None:
+    one = lined()
+    known = lines(one)
+    one.engine.remove("r1", one.now_ns)
+    assert told(one, known["r1"]) == [("r1", "e1")]
+    one.run(1)
+    assert told(one, known["r1"]) == []
+    assert told(one, known["r2"]) == [("r2", "e2")]
+
+
+def test_who_comes_into_a_slot_that_became_free_is_found_there() -> None:
+    one = lined()
+    known = lines(one)
+    one.engine.remove("r1", one.now_ns)
+    one.run(1)
+    late = Registration("late", "sip:late@example.com", 0, endpoint="elate", redirect=PBX)
+    one.engine.load([late])
+    one.begin()
+    assert told(one, lines(one)["late"]) == [("late", "elate")]
+    assert told(one, known["r1"]) == []
+
+
+def test_a_reload_changes_endpoint_and_redirect_without_a_packet() -> None:
+    one = lined()
+    line = lines(one)["r1"]
+    moved = Registration("r1", "sip:r1@example.com", 0, endpoint="other", redirect="sip:new@h")
+    one.engine.change("policy", moved, one.now_ns)
+    (answer,) = ask(one, request(line=line))
+    assert header(answer, "Contact") == "<sip:new@h>"
+    assert one.engine.calls()[0].endpoint == "other"
+    assert one.status("r1").endpoint == "other"
+    assert len(one.requests) == 3
+
+
+def test_the_line_option_may_come_and_go() -> None:
+    one = lined(2)
+    line = lines(one)["r1"]
+    number = one.engine.add_policy(policy_of(**EXACT))
+    plain = Registration("r1", "sip:r1@example.com", number)
+    one.engine.change("contact", plain, one.now_ns)
+    one.run(1)
+    assert "line=" not in one.requests[-1].contact_uri
+    assert told(one, line) == []
+    assert status_of(ask(one, request(), REGISTRAR)) == 480
+    one.engine.change("contact", trunks(2)[1], one.now_ns)
+    one.run(1)
+    assert line_of(one.requests[-1]) == line
+    assert told(one, line) == [("r1", "e1")]
+    assert status_of(ask(one, request(), REGISTRAR)) == 404
+
+
+def test_whoever_takes_over_a_name_takes_over_its_line() -> None:
+    one = lined()
+    line = lines(one)["r1"]
+    successor = Registration("r1", "sip:new@example.com", 0, endpoint="enew", redirect=PBX)
+    one.engine.change("replaced", successor, one.now_ns)
+    assert told(one, line) == [("r1", "enew")]
+    one.run(1)
+    assert lines(one)["new"] == line
+    assert told(one, line) == [("r1", "enew")]
+
+
 # ---------------------------------------------------------------------- who is told
 
 

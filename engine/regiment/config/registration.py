@@ -94,12 +94,16 @@ class Registrations:
             return None
         index = judged.registration.policy
         self.counts[index] += 1
-        if shape is not None and shape.usable:
+        if shape is not None and shape.usable and self._is_alike(judged.registration):
             known = shape.known.setdefault(key, _Known(judged.line, judged.said))
             known.policies[own[0]] = index
             if uri.is_plain_server(own[0]):
                 known.pattern = self.policies.records[index]
         return judged.registration
+
+    def _is_alike(self, registration: Registration) -> bool:
+        """Whether nothing was said of it that is not true of others of its shape."""
+        return not registration.endpoint or registration.endpoint in self._around.endpoints
 
     def finish(self) -> None:
         """Bring warnings up to what the short way took."""

@@ -26,8 +26,8 @@ cdef uint64_t SLOT_MASK = (1 << 31) - 1
 cdef uint64_t number_of(const char* text, uint32_t length) noexcept nogil:
     """The line as a number; NO_LINE: it is none."""
     cdef uint64_t number = 0
-    cdef uint32_t at
-    if length != LINE_LETTERS:
+    cdef int at
+    if length != <uint32_t>LINE_LETTERS:
         return NO_LINE
     for at in range(LINE_LETTERS):
         if not c'a' <= text[at] <= c'z':
