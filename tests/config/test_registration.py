@@ -312,7 +312,7 @@ def test_an_option_at_its_default_is_acted_on(tmp_path: Path) -> None:
 
 def test_an_endpoint_of_another_file_is_a_warning(tmp_path: Path) -> None:
     messages = warnings_of(tmp_path, UDP + MINIMAL + "line=yes\nendpoint=e\n")
-    assert "the endpoint named is not in this file" in messages
+    assert any(m.startswith("the endpoint named is not in this file") for m in messages)
 
 
 def test_an_unknown_option_of_our_kind_is_a_warning(tmp_path: Path) -> None:

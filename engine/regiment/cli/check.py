@@ -70,7 +70,7 @@ def check(
 
     Exits 1 if any object is refused, ports collide or the file as a whole is unusable.
     """
-    configuration = pjsip.read(config)
+    configuration = pjsip.read(config, lint=True)
     workers = workers or len(os.sched_getaffinity(0))
     if json:
         _print_json(configuration, workers)

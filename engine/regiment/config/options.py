@@ -74,6 +74,11 @@ def boolean(value: str) -> bool:
     return value.lower() in _YES
 
 
+def is_word_for_no(value: str) -> bool:
+    """Whether somebody who wrote `value` meant no."""
+    return value.lower() in _NO
+
+
 def flag(value: str) -> bool:
     """Our own boolean: yes or no and nothing else."""
     if (lower := value.lower()) in _YES:

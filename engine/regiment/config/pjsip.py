@@ -17,6 +17,7 @@ from regiment.config import asterisk, options, tables, transport, uri, wizard
 from regiment.config.auth import Auths, Defaults
 from regiment.config.endpoint import Endpoints
 from regiment.config.kind import Kinds
+from regiment.config.lint import Lint
 from regiment.config.notes import Notes
 from regiment.config.options import Refused, evaluate
 from regiment.config.policy import Surroundings
@@ -78,6 +79,7 @@ class Configuration:
         global_: Global,
         registrations: Registrations,
         notes: Notes,
+        lint: Lint | None = None,
     ) -> None:
         self.path = path
         self.files = files
@@ -99,6 +101,7 @@ class Configuration:
         self._sections = sections
         self._registrations = registrations
         self._notes = notes
+        self._lint = lint
         self._taken = False
 
     def registrations(self) -> Iterator[Registration]:
@@ -112,14 +115,20 @@ class Configuration:
         sections, builder = self._sections, self._registrations
         sections.reverse()
         while sections:
-            registration = builder.build(sections.pop())
+            section = sections.pop()
+            registration = builder.build(section)
             if registration is not None:
+                if self._lint is not None:
+                    policy = self.policies[registration.policy]
+                    self._lint.registration(section, registration, policy)
                 yield registration
         builder.finish()
         self.refused += builder.refused
         self.warnings += builder.warnings
         self.warnings += self._notes.findings()
         self.warnings += _summed(self.deferred)
+        if self._lint is not None:
+            self.warnings += self._lint.findings()
 
 
 def _summed(deferred: list[Finding]) -> list[Finding]:
@@ -135,6 +144,7 @@ def read(
     *,
     bind: str | None = None,
     max_rate: float | None = None,
+    lint: bool = False,
 ) -> Configuration:
     """Read a configuration, with the pjsip_wizard.conf beside a pjsip.conf.
 
@@ -142,17 +152,19 @@ def read(
 
     `bind` (``--bind``) replaces the address of every UDP transport, and the port if it names one;
     without a UDP transport it makes one. `max_rate` (``--max-rate``) replaces every ``@max_rate``.
+    `lint` adds warnings of what works by accident, for twice the time.
     """
     path = os.fspath(path)
-    return _Loader(path, asterisk.parse(path), wizard.beside(path)).load(bind, max_rate)
+    return _Loader(path, asterisk.parse(path), wizard.beside(path), lint).load(bind, max_rate)
 
 
 class _Loader:
     """Sorts the sections by type and evaluates all but the registrations."""
 
-    def __init__(self, path: str, document: Document, wizards: Document | None) -> None:
+    def __init__(self, path: str, document: Document, wizards: Document | None, lint: bool) -> None:
         self._path = path
         self._files = document.files
+        self._lint = Lint(self._files) if lint else None
         self._refused: list[Finding] = []
         self._warnings = document.warnings
         self._notes = Notes()
@@ -178,6 +190,8 @@ class _Loader:
 
         transports = _rebound(self._all("transport", build_transport), bind)
         auths = Auths(global_.algorithms, self._notes)
+        if self._lint is not None:
+            self._lint.transports(transports)
         overrides = {} if max_rate is None else {"@max_rate": float(max_rate)}
         around = Surroundings(
             transports={one.name: one for one in transports},
@@ -205,6 +219,7 @@ class _Loader:
             global_,
             Registrations(around, self._notes),
             self._notes,
+            self._lint,
         )
         configuration.refused += self._refused
         configuration.warnings += self._warnings
@@ -256,6 +271,8 @@ class _Loader:
                 message = "no type=wizard: the section is ignored"
                 self._notes.add(message, section.file, section.line, "wizard", section.name)
                 continue
+            if self._lint is not None:
+                self._lint.flags("wizard", section, wizard.FLAGS)
             one = Wizard(section)
             self._endpoints.add_wizard(one.name, one.contacts())
             try:
@@ -302,9 +319,13 @@ class _Loader:
         while sections:
             section = sections.pop()
             try:
-                yield build(section)
+                built = build(section)
             except Refused as refusal:
                 self._refused.append(finding(refusal, section, kind))
+                continue
+            if self._lint is not None:
+                self._lint.object(kind, section, built)
+            yield built
 
     def _single(self, kind: str, build: Callable[[Section], T]) -> T | None:
         sections = self._by_type.pop(kind, [])

@@ -204,7 +204,11 @@ class Registrations:
             message = f"@group: more than {MAX_GROUPS} labels: the rest is counted as '{group}'"
             said.add(message, "@group")
         if endpoint and endpoint not in self._around.endpoints:
-            said.add("the endpoint named is not in this file", "endpoint")
+            said.add(
+                "the endpoint named is not in this file, so calls have nowhere to go: define it, "
+                "or correct the name",
+                "endpoint",
+            )
         said.add_deferred(values)
         reason = f"registering over {transport.protocol} is not yet acted on" if is_deferred else ""
         return _Judged(registration, line, said.messages, reason)

@@ -1,0 +1,90 @@
+"""Values that end at a ``;`` which was probably meant: a comment begins there unless it is ``\\;``.
+
+The grammar knows no mistake of that kind, so this reads the lines of a file once more, as they were
+written. Only `check` asks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from regiment.config.lines import read_lines
+
+_READ_BYTES = 1 << 20
+
+# Options whose values have parameters behind semicolons, and those in which one is a character.
+_URIS = (
+    b"server_uri|client_uri|outbound_proxy|contact_header_params|contact|@contact"
+    b"|server_uri_pattern|client_uri_pattern|contact_pattern"
+)
+_LINE = re.compile(
+    rb"^[ \t]*(?:[a-z_]+/)?(?:(?P<uri>" + _URIS + rb")|password)[ \t]*\+?=>?[ \t]*"
+    rb"(?P<kept>(?:\\;|[^;\n])*)(?<![\s\\=>]);(?!--)(?P<tail>[^\s;][^\n]*)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_PARAMETER = re.compile(rb"(?:lr|ob|hide|\+sip\.[\w.-]+|[\w.!%*+~-]+=[^\s;,>]*)(?=[\s;,>]|$)")
+
+
+class Cut(NamedTuple):
+    """A line whose value stops at an unescaped semicolon."""
+
+    line: int
+    section: str
+    option: str
+
+
+def cuts(path: str) -> Iterator[Cut]:
+    """Yield the suspicious lines of one file, not of what it includes. Shows no value.
+
+    Raises `OSError` where the file cannot be read.
+    """
+    wanted = _candidates(path)
+    if not wanted:
+        return
+    wanted.reverse()
+    section = ""
+    for first, lines in read_lines(path, lambda _message, _line: None):
+        while wanted and wanted[-1] < first + len(lines):
+            at = wanted.pop() - first
+            option, equals, _ = lines[at].partition("=")
+            if equals:  # else it lies in a block comment
+                section_here = _header(lines[:at]) or section
+                yield Cut(first + at, section_here, option.rstrip("+ \t"))
+        section = _header(lines) or section
+
+
+def _candidates(path: str) -> list[int]:
+    """Return the numbers of lines that look cut, block comments or not."""
+    found = []
+    number = 1
+    rest = b""
+    with open(path, "rb") as file:
+        while chunk := file.read(_READ_BYTES):
+            block = rest + chunk
+            cut = block.rfind(b"\n") + 1
+            found += _in(block[:cut], number)
+            number += block.count(b"\n")
+            rest = block[cut:]
+    return found + _in(rest, number)
+
+
+def _in(block: bytes, number: int) -> list[int]:
+    found = []
+    at = 0
+    for match in _LINE.finditer(block):
+        if match["uri"] and not _PARAMETER.match(match["tail"]):
+            continue
+        number += block.count(b"\n", at, match.start())
+        at = match.start()
+        found.append(number)
+    return found
+
+
+def _header(lines: list[str]) -> str:
+    """Return the name of the last section header among lines; empty: there is none."""
+    for line in reversed(lines):
+        if line.startswith("["):
+            return line[1:].partition("]")[0]
+    return ""
