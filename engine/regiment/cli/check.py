@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from regiment.config import forecast, pjsip, tables, uri
+from regiment.cli.migration import print_report, printable, utf8
+from regiment.config import forecast, migration, pjsip, tables, uri
 from regiment.config.policy import KEPT
 from regiment.errors import ConfigError
 from regiment.model import Finding, Policy, Registration
@@ -65,15 +66,26 @@ def check(
         int | None,
         typer.Option(min=1, help="Check ports for so many workers.", show_default="cores"),
     ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report", help="For those who come from Asterisk: what changes, what to do."
+        ),
+    ] = False,
 ) -> None:
     """Read CONFIG as `run` would and say what would register, or why not.
+
+    With --report it says instead what moving this file from Asterisk to regiment means.
 
     Exits 1 if any object is refused, ports collide or the file as a whole is unusable.
     """
     configuration = pjsip.read(config, lint=True)
     workers = workers or len(os.sched_getaffinity(0))
+    survey = migration.Survey() if report else None
     if json:
-        _print_json(configuration, workers)
+        _print_json(configuration, workers, survey)
+    elif survey is not None:
+        _print_report(configuration, workers, survey)
     else:
         _print_text(configuration, workers)
     if configuration.refused:
@@ -116,12 +128,16 @@ def _finish(configuration: pjsip.Configuration, workers: int) -> None:
 # -- for programs ------------------------------------------------------------------------------
 
 
-def _print_json(configuration: pjsip.Configuration, workers: int) -> None:
+def _print_json(
+    configuration: pjsip.Configuration, workers: int, survey: migration.Survey | None
+) -> None:
     """Write the object piece by piece: a million registrations are not held for it."""
     out = sys.stdout
     out.write('{"registrations": [')
     for at, registration in enumerate(configuration.registrations()):
         policy = configuration.policies[registration.policy]
+        if survey is not None:
+            survey.add(registration, policy)
         out.write(",\n" if at else "\n")
         out.write(_encoded(options_of(registration, policy)))
     _finish(configuration, workers)
@@ -129,7 +145,10 @@ def _print_json(configuration: pjsip.Configuration, workers: int) -> None:
     _write_findings(configuration.refused)
     out.write('],\n"warnings": [')
     _write_findings([*configuration.warnings, *configuration.deferred])
-    out.write("]}\n")
+    out.write("]")
+    if survey is not None:
+        out.write(',\n"report": ' + _encoded(migration.report(configuration, survey, workers)))
+    out.write("}\n")
 
 
 def _write_findings(findings: Iterable[Finding]) -> None:
@@ -138,32 +157,46 @@ def _write_findings(findings: Iterable[Finding]) -> None:
         sys.stdout.write(
             _encoded(
                 {
-                    "name": _utf8(finding.name),
-                    "type": _utf8(finding.type),
-                    "file": _utf8(finding.file),
+                    "name": utf8(finding.name),
+                    "type": utf8(finding.type),
+                    "file": utf8(finding.file),
                     "line": finding.line,
-                    "reason": _utf8(finding.message),
+                    "reason": utf8(finding.message),
                 }
             )
         )
 
 
-def _encoded(value: dict[str, Any]) -> str:
+def _encoded(value: object) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def _utf8(text: str) -> str:
-    """Return `text` with every byte that was not UTF-8 as U+FFFD."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 # -- for people --------------------------------------------------------------------------------
 
 
-def _print_text(configuration: pjsip.Configuration, workers: int) -> None:
+def _console() -> Console:
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = max(console.width, PIPE_COLUMNS)
+    return console
+
+
+def _print_report(
+    configuration: pjsip.Configuration, workers: int, survey: migration.Survey
+) -> None:
+    console = _console()
+    for registration in configuration.registrations():
+        survey.add(registration, configuration.policies[registration.policy])
+    _finish(configuration, workers)
+    print_report(console, migration.report(configuration, survey, workers))
+    console.print(
+        f"{len(configuration.refused)} refused, {len(configuration.warnings)} warnings: "
+        "check without --report names them"
+    )
+
+
+def _print_text(configuration: pjsip.Configuration, workers: int) -> None:
+    console = _console()
     count = 0
     first: list[tuple[Registration, Policy]] = []
     for registration in configuration.registrations():
@@ -197,9 +230,9 @@ def _registrations(shown: list[tuple[Registration, Policy]]) -> Table:
     for registration, policy in shown:
         options = options_of(registration, policy)
         table.add_row(
-            *(_shown(str(options[name])) for name in ("name", "server_uri", "client_uri")),
-            _shown(",".join(options["outbound_auth"])),
-            _shown(policy.transport),
+            *(printable(str(options[name])) for name in ("name", "server_uri", "client_uri")),
+            printable(",".join(options["outbound_auth"])),
+            printable(policy.transport),
             f"{policy.expiration} s",
         )
     return table
@@ -213,7 +246,7 @@ def _targets(configuration: pjsip.Configuration) -> Table:
     outlooks = forecast.outlooks(configuration.policies, configuration.counts)
     for outlook in outlooks[:SHOWN_TARGETS]:
         table.add_row(
-            _shown(outlook.target),
+            printable(outlook.target),
             str(outlook.registrations),
             f"{outlook.max_rate:g}/s" if outlook.max_rate else "none",
             forecast.duration(max(outlook.stagger_s, outlook.first_round_s)),
@@ -233,17 +266,11 @@ def _print_ports(console: Console, configuration: pjsip.Configuration, workers: 
         if one.bind_port and workers > 1:
             ports = f"ports {one.bind_port}-{one.bind_port + workers - 1} ({workers} workers)"
         line = Text(f"transport {one.name}: udp {host}, {ports}")
-        console.print(_shown(line.plain))
+        console.print(printable(line.plain))
 
 
 def _lines(findings: list[Finding]) -> Iterator[Text]:
     for finding in findings[:SHOWN_FINDINGS]:
-        yield _shown(str(finding))
+        yield printable(str(finding))
     if len(findings) > SHOWN_FINDINGS:
         yield Text(f"… and {len(findings) - SHOWN_FINDINGS} more (--json lists all)")
-
-
-def _shown(text: str) -> Text:
-    """Return `text` for a terminal: nothing in it can steer the terminal or be read as markup."""
-    clean = _utf8(text)
-    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in clean))

@@ -104,7 +104,7 @@ class Auths:
             if not values.get(option):
                 raise Refused(f"auth_type=google_oauth wants {option}", option="auth_type")
         self._notes.add(
-            "auth_type=google_oauth is not yet acted on",
+            f"auth_type=google_oauth is {tables.NOT_YET}",
             section.file,
             section.line,
             "auth",

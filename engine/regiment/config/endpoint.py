@@ -21,6 +21,7 @@ class Endpoints:
         # A section until somebody asks; then the answer.
         self._endpoints: dict[str, Section | str] = {}
         self._aors: dict[str, Section | str] = {}
+        self._identifies: list[Section] = []
 
     def add(self, section: Section) -> None:
         """Take a section of type endpoint."""
@@ -36,6 +37,14 @@ class Endpoints:
             if name not in self._aors:
                 self._aors[name] = self._first(name, contacts)
             self._endpoints[name] = self._contact(name)
+
+    def add_identify(self, section: Section) -> None:
+        """Take a section of type identify."""
+        self._identifies.append(section)
+
+    def identified(self) -> frozenset[str]:
+        """Return the endpoints that an identify names."""
+        return frozenset(_last(section, "endpoint") for section in self._identifies)
 
     def __contains__(self, name: object) -> bool:
         return name in self._endpoints

@@ -17,6 +17,8 @@ from regiment.model import Finding, Policy, Transport
 MAX_PORT = 65535
 BUSY_SHARE = 0.8
 """Refreshes that need more than this share of ``@max_rate`` leave too little for anything else."""
+BRIEF_S = 20
+"""Up to this expiry a refresh comes after half of it: 10 s before expiry leave too little."""
 NOTICED_S = 1.0
 """A first round that is longer than the stagger by less than this is nothing to warn of."""
 NEVER_S = 366 * 86400.0
@@ -96,7 +98,7 @@ def outlooks(policies: Sequence[Policy], counts: Sequence[int]) -> list[Outlook]
     shares: dict[str, list[tuple[Policy, int]]] = {}
     for policy, count in zip(policies, counts, strict=True):
         if count:
-            shares.setdefault(_target(policy), []).append((policy, count))
+            shares.setdefault(target_of(policy), []).append((policy, count))
     found = [_outlook(target, share) for target, share in shares.items()]
     return sorted(found, key=lambda outlook: (-outlook.registrations, outlook.target))
 
@@ -114,7 +116,8 @@ def _outlook(target: str, share: list[tuple[Policy, int]]) -> Outlook:
     )
 
 
-def _target(policy: Policy) -> str:
+def target_of(policy: Policy) -> str:
+    """Return the next hop of a policy: ``host[:port]`` and the protocol unless it is UDP."""
     if policy.outbound_proxy:
         _, hop = uri.routes(policy.outbound_proxy[0])
     else:
@@ -124,16 +127,21 @@ def _target(policy: Policy) -> str:
     return f"{hop.host.lower()}{port}" + (f" ({protocol})" if protocol != "udp" else "")
 
 
-def _refresh_interval_s(policy: Policy) -> float:
-    """Return the mean time between refreshes if the registrar grants what is asked."""
+def refresh_window_s(policy: Policy) -> tuple[float, float]:
+    """Return when a refresh comes, if the registrar grants what is asked: earliest and latest."""
     granted_s = float(policy.expiration)
-    if granted_s <= 20:
-        return max(granted_s / 2, 1.0)
-    jitter = policy.refresh_jitter / 100
-    most_s = granted_s * jitter
+    if granted_s <= BRIEF_S:
+        return (half_s := max(granted_s / 2, 1.0)), half_s
+    most_s = granted_s * policy.refresh_jitter / 100
     patience_s = policy.timer_b_ms / 1000 + 1.1 * policy.retry_interval
     least_s = min(most_s / 2, patience_s)
-    return max(granted_s - 10 - (least_s + most_s) / 2, 1.0)
+    latest_s = granted_s - 10
+    return max(latest_s - most_s, 1.0), max(latest_s - least_s, 1.0)
+
+
+def _refresh_interval_s(policy: Policy) -> float:
+    earliest_s, latest_s = refresh_window_s(policy)
+    return (earliest_s + latest_s) / 2
 
 
 def silence_s(policy: Policy) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from regiment.config import tables, uri
+from regiment.config import forecast, tables, uri
 from regiment.config.cut import cuts
 from regiment.config.notes import Notes
 from regiment.config.options import Option, boolean, is_word_for_no
@@ -16,8 +16,6 @@ from regiment.config.section import Section, Variable
 from regiment.config.shape import Shapes
 from regiment.model import ALGORITHMS, Auth, Finding, Policy, Registration, Transport
 
-BRIEF_S = 20
-"""Asterisk refreshes 10 s before expiry: up to here it does little else."""
 REFUSED_S = 60
 """Many registrars answer 423 to less."""
 MAX_NAMED = 20
@@ -81,7 +79,7 @@ class Lint:
         self._shared(section, policy)
         registrar = self._registrars.get(built.policy)
         if registrar is None:
-            registrar = self._registrars[built.policy] = _hop(policy.server_uri)
+            registrar = self._registrars[built.policy] = uri.hop(policy.server_uri)
         self._look_for_twin(section, built, policy, registrar)
         if built.auths:
             self._look_at_auths(section, built, registrar)
@@ -207,7 +205,7 @@ class Lint:
     def _hop_of(self, text: str) -> str:
         hop = self._hops.get(text)
         if hop is None:
-            hop = self._hops[text] = _hop(text)
+            hop = self._hops[text] = uri.hop(text)
         return hop
 
     def _name(self, reason: str, message: str, section: Section, option: str) -> None:
@@ -252,7 +250,7 @@ def _place(section: Section, option: str) -> Variable:
 
 def _expiration(policy: Policy) -> str:
     seconds = policy.expiration
-    if seconds <= BRIEF_S:
+    if seconds <= forecast.BRIEF_S:
         return (
             f"expiration: {seconds} s: Asterisk would register every {max(seconds - 10, 0)} s, and "
             f"most registrars refuse so little: write {REFUSED_S} or more"
@@ -274,13 +272,6 @@ def _routing(policy: Policy) -> str:
                 "which few proxies accept: write \\;lr behind it"
             )
     return ""
-
-
-def _hop(text: str) -> str:
-    """Return ``host:port`` of a URI, with the port that is meant where none is written."""
-    parsed = uri.parse(text)
-    secure = parsed.scheme == "sips" or parsed.transport == "tls"
-    return f"{parsed.host.lower()}:{parsed.port or (5061 if secure else 5060)}"
 
 
 def _aor(client_uri: str) -> str:

@@ -8,7 +8,7 @@ Asterisk's own: an object that fails one is refused with file and line, and the 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, TypeVar
 
 import msgspec
@@ -75,6 +75,8 @@ class Configuration:
         sections: list[Section],
         transports: list[Transport],
         places: Mapping[str, tuple[str, int]],
+        rebound: Set[str],
+        endpoints: Endpoints,
         system: System,
         global_: Global,
         registrations: Registrations,
@@ -88,6 +90,9 @@ class Configuration:
         """Those that may be used, in the order of the file; those with protocol udp work."""
         self.places = places
         """File and line of each transport, by name."""
+        self.rebound = rebound
+        """Transports that have an @bind."""
+        self.endpoints = endpoints
         self.system = system
         self.global_ = global_
         self.refused: list[Finding] = []
@@ -183,9 +188,12 @@ class _Loader:
         system = self._single("system", self._system) or System()
         global_ = self._single("global", self._global) or Global()
         places: dict[str, tuple[str, int]] = {}
+        rebound: set[str] = set()
 
         def build_transport(section: Section) -> Transport:
             places[section.name] = (section.file, section.line)
+            if any(v.name.lower() == "@bind" and v.value for v in section.variables()):
+                rebound.add(section.name)
             return transport.build(section, self._notes, self._warnings)
 
         transports = _rebound(self._all("transport", build_transport), bind)
@@ -215,6 +223,8 @@ class _Loader:
             self._unique("registration"),
             transports,
             places,
+            rebound,
+            self._endpoints,
             system,
             global_,
             Registrations(around, self._notes),
@@ -241,6 +251,8 @@ class _Loader:
                 self._endpoints.add(section)
             elif kind == "aor":
                 self._endpoints.add_aor(section)
+            elif kind == "identify":
+                self._endpoints.add_identify(section)
             elif not kind and section.name in ("system", "global"):
                 self._by_type.setdefault(section.name, []).append(section)
             elif kind not in tables.OTHER_TYPES:
@@ -398,7 +410,7 @@ class _Loader:
         for variable in section.variables():
             name = variable.name.lower()
             if name in tables.DEFERRED and values.get(name) != tables.DEFERRED[name]:
-                self._notes.add_at(f"{name} is not yet acted on", variable, kind, section.name)
+                self._notes.add_at(f"{name} is {tables.NOT_YET}", variable, kind, section.name)
 
 
 def _rebound(transports: Iterator[Transport], bind: str | None) -> list[Transport]:

@@ -210,7 +210,7 @@ class Registrations:
                 "endpoint",
             )
         said.add_deferred(values)
-        reason = f"registering over {transport.protocol} is not yet acted on" if is_deferred else ""
+        reason = f"registering over {transport.protocol} is {tables.NOT_YET}" if is_deferred else ""
         return _Judged(registration, line, said.messages, reason)
 
     def _auths(self, section: Section, values: dict[str, Any]) -> tuple[Auth, ...]:
@@ -250,7 +250,7 @@ class _Said:
         for name, value in values.items():
             if name not in tables.DEFERRED or value == tables.DEFERRED[name]:
                 continue
-            self.add(f"{name} is not yet acted on", name)
+            self.add(f"{name} is {tables.NOT_YET}", name)
 
 
 def finding(refusal: Refused, section: Section, type_: str) -> Finding:

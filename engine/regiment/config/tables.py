@@ -184,6 +184,9 @@ GLOBAL: Mapping[str, Option] = {
     "@dns": Option(options.choice("asterisk", "rfc3263"), "asterisk"),
 }
 
+NOT_YET = "not yet acted on"
+"""In every message about something that is read and kept, but changes nothing yet."""
+
 DEFERRED: Mapping[str, object] = {
     "security_negotiation": "no",
     "security_mechanisms": (),

@@ -123,13 +123,13 @@ def _cautions(values: dict[str, Any], protocol: str) -> list[str]:
     """Return what `check` and the start say of a transport that loads."""
     said = []
     if protocol != "udp":
-        said.append(f"protocol={protocol} is not yet acted on: nothing registers over it")
+        said.append(f"protocol={protocol} is {tables.NOT_YET}: nothing registers over it")
     if protocol in _TLS and not values.get("verify_server", False):
         said.append("verify_server=no: the certificate of a registrar is not checked")
     if (method := values.get("method", "")) in ("tlsv1", "tlsv1_1"):
         said.append(f"method={method} is outdated: tlsv1_2 or sslv23 is what registrars speak")
     said += [
-        f"{name} is not yet acted on" for name in ("cos", "@udp_keepalive") if values.get(name)
+        f"{name} is {tables.NOT_YET}" for name in ("cos", "@udp_keepalive") if values.get(name)
     ]
     return said
 
