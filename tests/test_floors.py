@@ -200,7 +200,7 @@ def test_every_file_is_read_and_its_imports_are_seen() -> None:
         ("uac/engine.pyx", "cimport regiment.net.udp", "a sibling"),
         ("uac/engine.pyx", "from regiment \\\n    cimport worker", "upwards"),
         ("uac/engine.pyx", "from ..registrar cimport engine", "a sibling"),
-        ("coordinator/http.py", "from regiment.report import summary", "a sibling"),
+        ("coordinator/web.py", "from regiment.report import summary", "a sibling"),
         ("cli/run.py", "import regiment.integrations.locust", "a sibling"),
         ("uac/engine.py", "import asyncio.events", "a core sees no"),
         ("uac/engine.py", "from os import urandom", "a core sees no"),
@@ -237,7 +237,7 @@ def test_violation_is_found(tmp_path: Path, path: str, source: str, said: str) -
         ("uac/engine.pyx", "cimport regiment.datagram, cython\nimport regiment.timing.wheel"),
         ("net/udp.pyx", 'cdef extern from "<sys/socket.h>":\n    pass\nimport socket'),
         ("worker/shard.py", "import time, os\nfrom regiment.uac.engine import Engine"),
-        ("cli/run.py", "from regiment.coordinator import http\nfrom regiment.report import html"),
+        ("cli/run.py", "from regiment.coordinator import web\nfrom regiment.report import html"),
     ],
 )
 def test_what_is_allowed_is_left_alone(tmp_path: Path, path: str, source: str) -> None:

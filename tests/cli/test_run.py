@@ -157,6 +157,7 @@ class IdleEngine:
     seats = ()
     load_s = 0.5
     url = ""
+    socket = ""
     restarts = 0
     is_alive = True
     stop_timeout_s = 1.0

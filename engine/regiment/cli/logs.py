@@ -61,6 +61,7 @@ SAFE_FIELDS = frozenset(
         "section",
         "signal",
         "size_bytes",
+        "socket",
         "state",
         "state_from",
         "state_to",

@@ -20,7 +20,7 @@ from rich.console import Console, RenderableType
 from regiment.cli import logs, view
 from regiment.cli.repeats import Repeats
 from regiment.cli.token import read_token
-from regiment.coordinator import privileges
+from regiment.coordinator import local_socket, privileges
 from regiment.coordinator.coordinator import API_PORT, STOP_RATE, Coordinator, Options
 from regiment.coordinator.cores import usable_cores
 from regiment.coordinator.service import Service
@@ -45,8 +45,14 @@ def run(
         str, typer.Option(metavar="HOST[:PORT]", help="Instead of every UDP transport's bind.")
     ] = "",
     api: Annotated[
-        str, typer.Option(metavar="HOST:PORT|none", help="HTTP: /metrics, /livez, /readyz.")
+        str, typer.Option(metavar="HOST:PORT|none", help="The HTTP API, /metrics among it.")
     ] = f"127.0.0.1:{API_PORT}",
+    socket: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH", help="The API's Unix socket.", show_default="regiment.sock, see README"
+        ),
+    ] = "",
     max_rate: Annotated[
         float | None,
         typer.Option(min=0, help="Attempts/s per target instead of every @max_rate; 0: no limit."),
@@ -75,6 +81,9 @@ def run(
         str, typer.Option(help="Be this user once ports and files are open. Only root may.")
     ] = "",
     group: Annotated[str, typer.Option(help="And this group instead of the user's own.")] = "",
+    open_reads: Annotated[
+        bool, typer.Option("--open-reads", help="Let anybody read everything beyond loopback.")
+    ] = False,
 ) -> int:
     """Keep the registrations of CONFIG alive.
 
@@ -92,8 +101,11 @@ def run(
         host_index=host_index,
         hosts=hosts,
         api=parse_api(api),
+        socket=socket,
+        socket_folder=os.fspath(local_socket.folder_for()),
         token=read_token(token_file),
         open_metrics=open_metrics,
+        open_reads=open_reads,
         stop_rate=stop_rate,
         stop_timeout_s=stop_timeout,
         identity=privileges.find(user, group),
@@ -150,6 +162,7 @@ class Session:
             workers=len(engine.seats),
             seconds=round(engine.load_s, 2),
             url=engine.url or "none",
+            socket=engine.socket or "none",
         )
         self._service.ready()
         attending = asyncio.create_task(

@@ -19,15 +19,17 @@ from typing import Self
 import msgspec
 import structlog
 
-from regiment.coordinator import http, loading, privileges, watch
+from regiment.coordinator import loading, privileges, watch
 from regiment.coordinator.assignment import WorkerAssignment, digest_of
+from regiment.coordinator.front import Front
+from regiment.coordinator.reloading import ReloadReport
 from regiment.coordinator.seat import CSEQ_STEP, Seat
 from regiment.coordinator.service import Service
 from regiment.coordinator.shares import Shares, share_out
 from regiment.errors import LocalError
-from regiment.metrics.exposition import Exposition, Facts
+from regiment.metrics.exposition import Facts
 from regiment.metrics.snapshot import Snapshot
-from regiment.model import Event, Finding, Status
+from regiment.model import Call, Event, Finding, Status
 from regiment.worker import control
 
 API_PORT = 9465
@@ -56,8 +58,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """``--shard``: this host and how many there are."""
     api: tuple[str, int] | None = ("127.0.0.1", API_PORT)
     """Where HTTP listens (port 0: any); None: nowhere."""
+    socket: str = ""
+    """Path of the Unix socket; a living engine there is an error."""
+    socket_folder: str = ""
+    """Where the Unix socket is put under its usual name if `socket` is empty; both empty: none."""
     token: str = ""
     open_metrics: bool = False
+    open_reads: bool = False
+    """Beyond loopback ``/metrics``, or everything that changes nothing, wants no token."""
     stop_rate: float = STOP_RATE
     """Un-REGISTERs a second towards each target; 0: no limit."""
     stop_timeout_s: float | None = None
@@ -94,8 +102,6 @@ class Coordinator:
         self.warnings: tuple[Finding, ...] = ()
         self.load_s = 0.0
         """How long the start took, until every worker registered."""
-        self.url = ""
-        """Of the HTTP API; empty: there is none."""
         self.seats: list[Seat] = []
         self.shares: Shares | None = None
         self._on_events = on_events
@@ -104,8 +110,7 @@ class Coordinator:
         self._assignment = WorkerAssignment(options.workers)
         self._tasks: list[asyncio.Task[None]] = []
         self._watching: asyncio.Task[None] | None = None
-        self._server: http.Server | None = None
-        self._exposition = Exposition(self._facts)
+        self.front = Front(self)
         self._ready = asyncio.Event()
         self._failed: asyncio.Future[None] | None = None
         self._host_fraction = 1.0
@@ -144,34 +149,23 @@ class Coordinator:
         ensure_descriptors(_MORE_FILES + _FILES_PER_WORKER * self.options.workers)
         loop = asyncio.get_running_loop()
         self._failed = loop.create_future()
-        await self._listen()
+        self.front.bind()
         if identity := self.options.identity:
-            privileges.settle(identity, owned=(), read=(self.options.config,))
+            owned = (self.front.socket,) if self.front.socket else ()
+            privileges.settle(identity, owned=owned, read=(self.options.config,))
         module = self.options.worker_module
         self.seats = [Seat(index, self, module) for index in range(self.options.workers)]
         self._tasks = [asyncio.create_task(self._occupy(seat)) for seat in self.seats]
         self._watching = asyncio.create_task(self._watch())
+        # the workers' processes start first: they need their time, and the front takes some too
+        await asyncio.sleep(0)
+        await self.front.serve()
         starting = asyncio.create_task(self._deal_and_begin(started_s))
         self._tasks.append(starting)
         await asyncio.wait((starting, self._failed), return_when=asyncio.FIRST_COMPLETED)
         if self._failed.done():
             self._failed.result()
         starting.result()
-
-    async def _listen(self) -> None:
-        if self.options.api is None:
-            return
-        host, port = self.options.api
-        guard = http.guard_for(host, self.options.token, self.options.open_metrics)
-        routes: dict[str, http.Handler] = {
-            "/metrics": self._metrics,
-            "/livez": lambda _: http.Response(200, b"ok\n"),
-            "/readyz": self._readyz,
-        }
-        self._server = http.Server(routes, guard)
-        await self._server.start(host, port)
-        bound, port = self._server.address
-        self.url = f"http://[{bound}]:{port}" if ":" in bound else f"http://{bound}:{port}"
 
     async def _occupy(self, seat: Seat) -> None:
         try:
@@ -184,6 +178,7 @@ class Coordinator:
             await asyncio.sleep(watch.LOOK_S)
             for seat in self.seats:
                 seat.look()
+            self.front.account.look()
 
     async def _deal_and_begin(self, started_s: float) -> None:
         await self._deal()
@@ -277,6 +272,7 @@ class Coordinator:
         """A worker registers."""
         if seat.replacements:
             logger.info("worker replaced", worker=seat.index, pid=seat.pid)
+        self.front.on_began(seat)
         self._look_whether_ready()
 
     def _look_whether_ready(self) -> None:
@@ -291,8 +287,14 @@ class Coordinator:
         else:
             logger.info("worker makes turns again", worker=seat.index, pid=seat.pid)
 
-    def on_events(self, seat: Seat, events: tuple[Event, ...]) -> None:  # noqa: ARG002
+    def on_events(
+        self,
+        seat: Seat,  # noqa: ARG002
+        events: tuple[Event, ...],
+        calls: tuple[Call, ...],
+    ) -> None:
         """Rare things of single registrations."""
+        self.front.tell(events, calls)
         if self._on_events is not None:
             self._on_events(events)
 
@@ -351,9 +353,6 @@ class Coordinator:
             config_ok=self._dealt,
         )
 
-    def _facts(self) -> tuple[Snapshot, Facts]:
-        return self.snapshot(), self.facts()
-
     async def status(self, name: str) -> Status | None:
         """What is known of a registration; None: there is none of that name.
 
@@ -365,6 +364,29 @@ class Coordinator:
             return None
         reply = await seat.ask(control.StatusOf(name))
         return reply.status if isinstance(reply, control.Known) else None
+
+    def worker_of(self, name: str) -> int:
+        """The worker that has that name, if any has."""
+        return self._assignment.worker_of(digest_of(name))
+
+    async def reload(self, allow_removals: bool) -> ReloadReport:  # noqa: ARG002
+        """Reads the configuration again. Raises `ConfigError` and `LocalError`: nothing changed."""
+        raise LocalError("this engine reads its configuration at the start only")
+
+    @property
+    def url(self) -> str:
+        """Of the HTTP API over TCP; empty: there is none."""
+        return self.front.url
+
+    @property
+    def socket(self) -> str:
+        """The path of the API's Unix socket; empty: there is none."""
+        return self.front.socket
+
+    @property
+    def is_stopping(self) -> bool:
+        """It was told to stop."""
+        return self._stopping
 
     @property
     def restarts(self) -> int:
@@ -391,14 +413,6 @@ class Coordinator:
             if seats:
                 return f"worker {', '.join(str(seat.index) for seat in seats)}: {what}"
         return ""
-
-    def _metrics(self, request: http.Request) -> http.Response:
-        body, content_type = self._exposition.render(request.headers.get("accept", ""))
-        return http.Response(200, body, content_type)
-
-    def _readyz(self, _: http.Request) -> http.Response:
-        complaint = self.complaint()
-        return http.Response(503 if complaint else 200, f"{complaint or 'ready'}\n".encode())
 
     # ---- end
 
@@ -433,8 +447,7 @@ class Coordinator:
         await asyncio.gather(*tasks, return_exceptions=True)
         for seat in self.seats:
             seat.close()
-        if self._server is not None:
-            await self._server.close()
+        await self.front.close()
         if self._failed is not None:
             # Told or not: whoever closes wants to hear no more of it.
             self._failed.cancel()

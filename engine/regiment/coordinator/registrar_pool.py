@@ -24,7 +24,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from regiment.coordinator import http
+from regiment.coordinator import access, tcp_socket, web
 from regiment.coordinator.seat import death_of, start_process
 from regiment.errors import LocalError
 from regiment.registrar import counts
@@ -71,7 +71,7 @@ class RegistrarPool:
         self._seed = seed
         self._members: list[_Member] = []
         self._failed: asyncio.Future[None] | None = None
-        self._server: http.Server | None = None
+        self._server: web.Server | None = None
         self._told: set[str] = set()
 
     async def __aenter__(self) -> Self:
@@ -122,28 +122,32 @@ class RegistrarPool:
                 )
 
     async def _listen(self, host: str, port: int) -> None:
-        guard = http.guard_for(host, "", self.options.open_metrics)
+        is_open = self.options.open_metrics
+        guard = access.guard_for(host, "", open_metrics=is_open, open_reads=False)
         registry = CollectorRegistry()
         registry.register(_Counts(self))
         ProcessCollector(registry=registry)
 
-        def metrics(request: http.Request) -> http.Response:
-            encoder, content_type = choose_encoder(request.headers.get("accept", ""))
-            return http.Response(200, encoder(registry), content_type)
+        def metrics(accept: str) -> web.Plain:
+            encoder, content_type = choose_encoder(accept)
+            return web.Plain(200, encoder(registry), content_type)
 
-        routes: dict[str, http.Handler] = {
-            "/metrics": metrics,
-            "/livez": lambda _: http.Response(200, b"ok\n"),
-            "/readyz": lambda _: (
-                http.Response(200, b"ok\n")
-                if self.address[1]
-                else http.Response(503, b"starting\n")
-            ),
-        }
-        self._server = http.Server(routes, guard)
-        await self._server.start(host, port)
-        bound, port = self._server.address
-        self.url = f"http://[{bound}]:{port}" if ":" in bound else f"http://{bound}:{port}"
+        def readyz(_: str) -> web.Plain:
+            return web.Plain(200, b"ok\n") if self.address[1] else web.Plain(503, b"starting\n")
+
+        self._server = web.Server(
+            web.routes_of(
+                {
+                    "/metrics": metrics,
+                    "/livez": lambda _: web.Plain(200, b"ok\n"),
+                    "/readyz": readyz,
+                }
+            )
+        )
+        listeners = tcp_socket.listeners(host, port)
+        self.url = tcp_socket.url_of(listeners[0])
+        for listener in listeners:
+            await self._server.serve(listener, guard)
 
     async def wait(self) -> None:
         """Returns never; raises `LocalError` when a process has died: its bindings are gone."""

@@ -25,7 +25,7 @@ from regiment.coordinator.spool import Spool
 from regiment.coordinator.watch import Watch
 from regiment.errors import LocalError
 from regiment.metrics.scoreboard import Scoreboard
-from regiment.model import Event
+from regiment.model import Call, Event
 from regiment.worker import control
 
 CSEQ_STEP = 64
@@ -47,7 +47,7 @@ class Owner(Protocol):
     def on_loaded(self, seat: Seat) -> None: ...
     def on_began(self, seat: Seat) -> None: ...
     def on_stuck(self, seat: Seat) -> None: ...
-    def on_events(self, seat: Seat, events: tuple[Event, ...]) -> None: ...
+    def on_events(self, seat: Seat, events: tuple[Event, ...], calls: tuple[Call, ...]) -> None: ...
     def on_warnings(self, seat: Seat, warnings: tuple[str, ...]) -> None: ...
     def on_death(self, seat: Seat, reason: str, is_fault: bool) -> None: ...
 
@@ -213,8 +213,8 @@ class Seat:
             case control.Began():
                 self.running = self.has_begun = self._ever_begun = True
                 self._owner.on_began(self)
-            case control.Happened(events):
-                self._owner.on_events(self, events)
+            case control.Happened(events, calls):
+                self._owner.on_events(self, events, calls)
             case control.Answer(number, reply):
                 question = self._asked.pop(number, None)
                 if question is not None and not question.done():
@@ -234,6 +234,11 @@ class Seat:
     def begin(self, begin: control.Begin) -> None:
         """Lets the worker register."""
         self._say(begin)
+
+    def watch(self, everything: bool) -> None:
+        """Has the worker tell every change of state, or only what a log wants."""
+        if self.running:
+            self._say(control.Watch(everything))
 
     async def ask(self, question: control.Question) -> control.Reply:
         """The worker's reply. Raises `LocalError` if it has none within `ANSWER_S`."""

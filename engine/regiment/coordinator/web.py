@@ -8,13 +8,12 @@ connections. It installs no signal handler and configures no logging: only its p
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import os
+import socket
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from email.utils import formatdate
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -25,7 +24,6 @@ from uvicorn.server import ServerState
 from regiment.coordinator.access import Guard
 from regiment.coordinator.local_socket import LocalSocket
 from regiment.coordinator.schema import Problem
-from regiment.errors import LocalError
 from regiment.version import VERSION
 from regiment.worker import control
 
@@ -41,17 +39,50 @@ BODY_S = 10.0
 SEND_S = 10.0
 """So long the kernel may take nothing of an answer before the connection is dropped."""
 
+STREAMS = frozenset({"/events"})
+"""Answers without an end."""
+
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 logger = structlog.get_logger()
 
 # What uvicorn would log of a client's doings: nobody's business, and at a client's pace.
 _SILENT = logging.Logger("regiment.coordinator.web", logging.CRITICAL + 1)
 _encode = msgspec.json.Encoder().encode
+
+
+class Plain(NamedTuple):
+    """An answer of `routes_of`."""
+
+    status: int
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+
+
+def routes_of(routes: Mapping[str, Callable[[str], Plain]]) -> Application:
+    """A small application: GET of a few fixed paths, each a function of the Accept header."""
+
+    async def answer(scope: Scope, _: Receive, send: Send) -> None:
+        route = routes.get(scope["path"])
+        if route is None:
+            await _answer(send, 404, "there is nothing at this path")
+        elif scope["method"] != "GET":
+            await _answer(send, 405, "not so here", (b"allow", b"GET, HEAD"))
+        else:
+            accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
+            status, body, content_type = route(accept)
+            headers = [
+                (b"content-type", content_type.encode()),
+                (b"content-length", b"%d" % len(body)),
+            ]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    return answer
 
 
 class Server:
@@ -62,22 +93,13 @@ class Server:
         self._servers: list[asyncio.AbstractServer] = []
         self._states: list[ServerState] = []
 
-    async def listen(self, host: str, port: int, guard: Guard) -> tuple[str, int]:
-        """Listens at an address; answers it with port 0 made real.
-
-        Raises `LocalError` in one line where that cannot be.
-        """
+    async def serve(self, listener: socket.socket, guard: Guard) -> None:
+        """Answers on a TCP listener, by the rules of `guard`."""
         loop = asyncio.get_running_loop()
-        try:
-            server = await loop.create_server(self._factory(guard), host.strip("[]"), port)
-        except OSError as error:
-            raise LocalError(f"--api {host}:{port}: {_reason(error)}") from None
-        self._servers.append(server)
-        bound = server.sockets[0].getsockname()
-        return bound[0], bound[1]
+        self._servers.append(await loop.create_server(self._factory(guard), sock=listener))
 
-    async def listen_at(self, local: LocalSocket) -> None:
-        """Serves the Unix socket too; whoever may open it may do everything."""
+    async def serve_local(self, local: LocalSocket) -> None:
+        """Answers on the Unix socket too; whoever may open it may do everything."""
         loop = asyncio.get_running_loop()
         factory = self._factory(Guard(is_local=True))
         self._servers.append(await loop.create_unix_server(factory, sock=local.listener))
@@ -267,6 +289,9 @@ class Gate:
         if length + len(scope["raw_path"]) + len(scope["query_string"]) > HEAD_BYTES:
             await _answer(send, 431, "the head of the request is too long")
             return
+        if scope["http_version"] not in ("1.0", "1.1"):
+            await _answer(send, 505, "HTTP/1.1 is spoken here")
+            return
         refusal = self._guard.refusal(
             scope["method"], scope["path"], scope["http_version"], headers
         )
@@ -286,6 +311,9 @@ class Gate:
             whole, given = given, None
             return whole
 
+        if scope["method"] == "HEAD" and scope["path"] not in STREAMS:
+            # answered as GET is; the connection leaves the body out
+            scope = {**scope, "method": "GET"}
         await self._application(scope, receive_rest, send)
 
     async def _body(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes | None:
@@ -305,13 +333,14 @@ class Gate:
                 return bytes(body)
 
 
-async def _answer(send: Send, status: int, detail: str) -> None:
+async def _answer(send: Send, status: int, detail: str, *more: tuple[bytes, bytes]) -> None:
     """A problem, and the end of the connection: what follows a head is not read any more."""
     body = _encode(Problem(status, detail))
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),
+        *more,
     ]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
@@ -334,11 +363,3 @@ def _common() -> list[tuple[bytes, bytes]]:
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
     ]
-
-
-def _reason(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return "this address is in use"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return "this machine has no such address"
-    return os.strerror(error.errno) if error.errno else str(error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from regiment.errors import LocalError
@@ -40,6 +40,8 @@ class Answers:
         self._turn = turn
         self._failed = failed
         self._clock_ns = clock_ns
+        # Many questions at once still leave the turns their time: one part, then the next turn.
+        self._part = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, ask: control.Ask) -> None:
@@ -67,7 +69,8 @@ class Answers:
     async def _reply(self, question: control.Question) -> control.Reply:
         match question:
             case control.Page():
-                return self._page(question)
+                async with self._part:
+                    return self._page(question)
             case control.Unhealthy(limit):
                 return await self._reasons(limit)
             case control.Act(action, names, everyone):
@@ -106,9 +109,10 @@ class Answers:
         counts: dict[tuple[str, str, str, int, str], list[Any]] = {}
         slot = 0
         while slot >= 0:
-            end_ns = self._clock_ns() + PART_NS
-            while slot >= 0 and self._clock_ns() < end_ns:
-                slot = self._engine.tally(slot, SCANNED, counts)
+            async with self._part:
+                end_ns = self._clock_ns() + PART_NS
+                while slot >= 0 and self._clock_ns() < end_ns:
+                    slot = self._engine.tally(slot, SCANNED, counts)
             await asyncio.sleep(0)
         first = sorted(counts.items(), key=lambda item: -item[1][0])[:limit]
         return control.Reasons(tuple(control.Reason(*key, *value) for key, value in first))
@@ -116,30 +120,32 @@ class Answers:
     # ---- acts
 
     async def _act_on(self, action: str, names: tuple[str, ...]) -> control.Acted:
-        unknown = [name for name in names if name not in self._engine]
-        known = [name for name in names if name in self._engine] if unknown else list(names)
-        for start in range(0, len(known), ACTED):
-            self._begin(action, known[start : start + ACTED])
-            await asyncio.sleep(0)
-        return control.Acted(len(known), tuple(unknown))
+        unknown: list[str] = []
+        for start in range(0, len(names), ACTED):
+            await self._begin(action, names[start : start + ACTED], unknown)
+        return control.Acted(len(names) - len(unknown), tuple(unknown))
 
     async def _act_on_all(self, action: str) -> control.Acted:
         count = 0
-        for start in range(0, self._engine.slots(), ACTED):
+        unknown: list[str] = []
+        start = 0
+        while start < self._engine.slots():
             names = self._engine.names(start, ACTED)
-            self._begin(action, names)
+            start += ACTED
+            await self._begin(action, names, unknown)
             count += len(names)
-            await asyncio.sleep(0)
-        return control.Acted(count)
+        # what went away meanwhile is nobody's mistake
+        return control.Acted(count - len(unknown))
 
-    def _begin(self, action: str, names: list[str]) -> None:
-        """What is not there any more by now is passed over."""
-        now_ns = self._clock_ns()
-        for name in names:
-            if name not in self._engine:
-                continue
-            if action == "unregister":
-                self._engine.unregister(name, now_ns)
-            else:
-                self._engine.refresh(name, now_ns, action == "fresh")
-        self._turn()
+    async def _begin(self, action: str, names: Sequence[str], unknown: list[str]) -> None:
+        async with self._part:
+            now_ns = self._clock_ns()
+            for name in names:
+                if action == "unregister":
+                    is_known = self._engine.unregister(name, now_ns)
+                else:
+                    is_known = self._engine.refresh(name, now_ns, action == "fresh")
+                if not is_known:
+                    unknown.append(name)
+            self._turn()
+        await asyncio.sleep(0)
