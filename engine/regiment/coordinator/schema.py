@@ -111,7 +111,7 @@ class RegistrationOf(msgspec.Struct, frozen=True, kw_only=True):
     group: str
     affinity: AffinityOf | None
     changes: list[ChangeOf]
-    """The last ones of a registration that is not registered, oldest first."""
+    """The last ones of a registration that is not registered, oldest first; empty in lists."""
 
 
 class Page(msgspec.Struct, frozen=True):

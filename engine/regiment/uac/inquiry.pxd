@@ -5,7 +5,7 @@ from regiment.uac.recovery cimport Recovery
 from regiment.uac.registration cimport PolicyState, Record
 
 cdef class Inquiry(Recovery):
-    cdef object _status_of(self, uint32_t slot, int64_t now_ns)
+    cdef object _status_of(self, uint32_t slot, int64_t now_ns, bint with_changes)
     cdef tuple _changes_of(self, uint32_t slot, int64_t now_ns)
     cdef str _contact_text(self, Record* record, PolicyState policy)
     cdef bint _is_unhealthy(self, const Record* record) noexcept nogil

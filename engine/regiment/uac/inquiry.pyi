@@ -46,7 +46,7 @@ class Inquiry(Recovery):
         filter leaves out, some 2 µs for each that is found. A registration keeps its slot as long
         as it lives, so whoever goes on at the slot that is named meets every one that is there all
         the while exactly once, whatever its state does. `registrar` is host[:port] of server_uri
-        in lower case. ValueError: there is no such state.
+        in lower case. Their last changes are left out. ValueError: there is no such state.
         """
     def tally(self, start: int, scan: int, counts: dict[Reason, list[int | str]]) -> int:
         """Adds the unhealthy ones among `scan` slots from `start` to `counts` (reason -> [count,

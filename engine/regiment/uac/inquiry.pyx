@@ -45,9 +45,9 @@ cdef class Inquiry(Recovery):
         cdef int64_t slot = self.find(name)
         if slot < 0 or self.records[slot].flags & LEAVING:
             return None
-        return self._status_of(<uint32_t>slot, now_ns)
+        return self._status_of(<uint32_t>slot, now_ns, True)
 
-    cdef object _status_of(self, uint32_t slot, int64_t now_ns):
+    cdef object _status_of(self, uint32_t slot, int64_t now_ns, bint with_changes):
         cdef Record* record = &self.records[slot]
         cdef PolicyState policy = <PolicyState>self.policies[record.policy]
         cdef int64_t due = self.wheel.due_ns(slot)
@@ -75,7 +75,8 @@ cdef class Inquiry(Recovery):
             group=policy.policy.group,
             failing_for_s=(now_ns - record.failing_ns) / 1e9 if record.failing_ns else -1.0,
             is_held=record.flags & HELD != 0,
-            changes=self._changes_of(slot, now_ns) if self._is_unhealthy(record) else (),
+            changes=self._changes_of(slot, now_ns) if with_changes and self._is_unhealthy(
+                record) else (),
         )
 
     cdef tuple _changes_of(self, uint32_t slot, int64_t now_ns):
@@ -137,7 +138,7 @@ cdef class Inquiry(Recovery):
                 if like is not None and not like.search(
                         PyBytes_FromStringAndSize(name, record.name_length)):
                     continue
-            found.append(self._status_of(<uint32_t>(slot - 1), now))
+            found.append(self._status_of(<uint32_t>(slot - 1), now, False))
         return found, (-1 if slot >= self.count else slot)
 
     # ------------------------------------------------------------------ all
