@@ -15,7 +15,7 @@ from regiment.datagram import peer_from_address, peer_to_address
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.model import Call, Event, Policy, Registration, Status, Transport
 from regiment.uac.destination import TargetInfo
-from regiment.worker import control, process
+from regiment.worker import control, process, sockets
 
 PATIENCE_S = 30
 FREE = Transport("free", bind_host="127.0.0.1", bind_port=0)
@@ -449,7 +449,7 @@ def test_a_successor_adds_to_the_counters_of_its_predecessor():
 )
 def test_buffers_that_the_kernel_cut_are_said_with_the_remedy(granted, expected):
     opened: Any = SimpleNamespace(receive_buffer_bytes=granted[0], send_buffer_bytes=granted[1])
-    lines = process.buffer_warnings(opened, 100, 100)
+    lines = sockets.buffer_warnings(opened, 100, 100)
     assert [line.split(" bytes of ")[1].split()[0] for line in lines] == expected
     assert all("net.core." in line for line in lines)
 

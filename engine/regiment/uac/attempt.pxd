@@ -5,7 +5,7 @@ from regiment.sip.request cimport Fill
 from regiment.sip.scanner cimport Message
 from regiment.timing.wheel cimport Wheel
 from regiment.uac.cells cimport Cells
-from regiment.uac.ledger cimport Entry
+from regiment.uac.ledger cimport Entry, Head
 from regiment.uac.policy cimport Result
 from regiment.uac.registration cimport PolicyState, Population, Record
 from regiment.uac.target cimport Target
@@ -40,6 +40,7 @@ cdef class Attempts(Population):
     cdef bint stopping
     cdef Entry* entries        # the ledger, by slot; not ours
     cdef uint32_t entry_count
+    cdef Head* head            # of the ledger; NULL: there is none
     cdef int64_t wall_offset_ns        # the wall clock less the monotonic one
     cdef Turn* turns           # a ring
     cdef uint32_t turn_at

@@ -181,6 +181,8 @@ cdef class Attempts(Population):
         record.cseq += 1
         if record.cseq > self.cells.cseq_high[0]:
             self.cells.cseq_high[0] = record.cseq
+            if self.head != NULL:
+                self.head.cseq_high = record.cseq
         record.generation += 1
         record.salt = self.secret_word()
         if new_tag:

@@ -22,6 +22,10 @@ class Changes(Exchange):
 
         A new one that no registration takes up stays, as one of `add_policy` does.
         """
+    def hold_policy(self, number: int) -> None:
+        """The policy stays, though no registration may have it for a while."""
+    def release_policy(self, number: int) -> None:
+        """Ends one `hold_policy`; a policy that nobody has any more is forgotten."""
     def change(self, kind: str, registration: Registration, now_ns: int) -> bool:
         """A registration is now thus; `kind` is one of `model.CHANGES`. False: no such name.
 

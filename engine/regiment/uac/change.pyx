@@ -11,7 +11,7 @@ as it is) and MOVING (then it registers anew). `Attempts` un-REGISTERs whoever h
 
 from regiment.sip.request cimport Template
 from regiment.uac.governor cimport bucket_set_rate
-from regiment.uac.ledger cimport long_mark_of
+from regiment.uac.ledger cimport entry_open, long_mark_of
 from regiment.uac.policy cimport (
     K_INITIAL, S_REGISTERED, S_REJECTED, S_UNREGISTERED, S_WAITING,
 )
@@ -82,6 +82,12 @@ cdef class Changes(Exchange):
             if state is not None and state.policy == policy:
                 return number
         return self.add_policy(policy)
+
+    def hold_policy(self, number):
+        (<PolicyState>self.policies[number]).users += 1
+
+    def release_policy(self, number):
+        self.drop_policy(number)
 
     cdef Target _target_for(self, object policy, int socket):
         destination = destination_of(policy)
@@ -157,7 +163,8 @@ cdef class Changes(Exchange):
             return False
         record = &self.records[slot]
         record.flags = (record.flags | LEAVING) & ~(PENDING | MOVING | HELD)
-        self.pending.pop(slot, None)
+        self._forget_wish(<uint32_t>slot)
+        self._disown_entry(<uint32_t>slot)
         self.held -= 1
         self._go(<uint32_t>slot, now_ns)
         return True
@@ -225,9 +232,24 @@ cdef class Changes(Exchange):
             kind = "contact" if None in (kind, former_kind) else graver_of(kind, former_kind)
             if registration is None:
                 registration = former_registration
+        if isinstance(registration, model.Registration):
+            self.hold_policy(registration.policy)
+        self._forget_wish(slot)
         self.pending[slot] = (kind, registration)
         record.flags |= PENDING
         return 0
+
+    cdef int _forget_wish(self, uint32_t slot) except -1:
+        """What was put off will not be, or has been done."""
+        wish = self.pending.pop(slot, None)
+        if wish is not None and isinstance(wish[1], model.Registration):
+            self.drop_policy(wish[1].policy)
+        return 0
+
+    cdef void _disown_entry(self, uint32_t slot) noexcept nogil:
+        """A next life must not take up a binding that is being removed; its CSeq stays known."""
+        if slot < self.entry_count:
+            entry_open(&self.entries[slot], self.records[slot].call_id)
 
     # ------------------------------------------------------------------ what they lead to
 
@@ -292,7 +314,8 @@ cdef class Changes(Exchange):
         added = self._admit(registration, cseq)
         record = &self.records[slot]     # the block may have moved
         record.flags = (record.flags | LEAVING) & ~(PENDING | MOVING | HELD)
-        self.pending.pop(slot, None)
+        self._forget_wish(slot)
+        self._disown_entry(slot)
         if not was_leaving:
             self.held -= 1
         self._go(slot, now_ns)
@@ -324,10 +347,10 @@ cdef class Changes(Exchange):
         cdef bint moved = record.flags & MOVING != 0
         if record.flags & LEAVING or self._is_busy(slot):
             return 0
-        wish = self.pending.pop(slot, None)
+        wish = self.pending.get(slot)
         record.flags &= ~(PENDING | MOVING)
         if self.stopping:
-            return 0
+            return self._forget_wish(slot)
         if moved:
             record.flags &= ~EVER
             record.retries = 0
@@ -335,12 +358,12 @@ cdef class Changes(Exchange):
             kind, registration = wish
             if kind is None or kind == "contact":
                 if not moved and self.is_bound(record, now_ns) and not record.flags & HELD:
-                    self.pending[slot] = wish
                     record.flags |= MOVING | PENDING
                     return self._go(slot, now_ns)
             if registration is not None:
                 self._take_over(slot, kind, registration, now_ns)
                 record = &self.records[slot]
+        self._forget_wish(slot)
         if record.flags & HELD:
             return 0
         if moved or (wish is None and record.state != S_REGISTERED) or (
@@ -355,7 +378,7 @@ cdef class Changes(Exchange):
                 record.state != S_UNREGISTERED):
             return 0
         self.wheel.cancel(slot)
-        self.pending.pop(slot, None)
+        self._forget_wish(slot)
         self._count_out(slot)
         if slot < self.entry_count:
             memset(&self.entries[slot], 0, sizeof(self.entries[0]))

@@ -72,13 +72,15 @@ cdef class Engine(Inquiry):
 
     def load(self, registrations):
         cdef int64_t slot
+        # a name that comes back must not fall behind what its record had when it left
+        cdef uint32_t base = max(self.cseq_base, <uint32_t>self.cells.cseq_high[0])
         self.reserve(<uint32_t>len(registrations))
         for registration in registrations:
             slot = self.find(registration.name)
             if slot >= 0 and self.records[slot].flags & LEAVING:
                 self._change(<uint32_t>slot, "contact", registration, 0)
             else:
-                self._admit(registration, self.cseq_base)
+                self._admit(registration, base)
 
     def begin(self, now_ns):
         cdef int64_t now = now_ns

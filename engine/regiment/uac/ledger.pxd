@@ -36,6 +36,10 @@ cdef struct Entry:
     Pulse pulses[2]
     Settled settled
 
+# Stands in the place of the first entry.
+cdef struct Head:
+    uint64_t cseq_high           # no request of any registration had a higher CSeq
+
 cdef void entry_pulse(Entry* entry, const uint8_t* call_id, uint32_t cseq, uint32_t nc,
                       uint32_t nonce_mark) noexcept nogil
 # The newest pulse that is whole; NULL: there is none.

@@ -25,7 +25,8 @@ class Recovery(Changes):
     """What a registration needs to go on, kept in memory that outlives the process."""
 
     def attach(self, memory: Buffer, wall_offset_ns: int) -> None:
-        """From now on every registration's state is written to `memory`, an entry for each slot.
+        """From now on every registration's state is written to `memory`: a head of one entry's
+        size, then an entry for each slot.
 
         `wall_offset_ns`: the wall clock less the monotonic one. May be called again with larger
         memory that begins with the same bytes; slots beyond its end are not written. LocalError:

@@ -20,8 +20,8 @@ from regiment.uac.credentials cimport (
     Credential, Nonce, nonce_new, nonce_realm, nonce_text, text_bytes,
 )
 from regiment.uac.ledger cimport (
-    ENTRY_TEXT_BYTES, Pulse, entry_close, entry_is_whole, entry_last_pulse, entry_open, entry_pulse,
-    long_mark_of, mark_of,
+    ENTRY_TEXT_BYTES, Head, Pulse, entry_close, entry_is_whole, entry_last_pulse, entry_open,
+    entry_pulse, long_mark_of, mark_of,
 )
 from regiment.uac.policy cimport S_REGISTERED, S_REJECTED, S_WAITING
 from regiment.uac.registration cimport BEGUN, EVER, HELD, LEAVING, MOVING, PENDING
@@ -47,8 +47,11 @@ cdef class Recovery(Changes):
     def attach(self, memory, wall_offset_ns):
         cdef Py_buffer view
         PyObject_GetBuffer(memory, &view, PyBUF_WRITABLE)
-        self.entries = <Entry*>view.buf
-        self.entry_count = <uint32_t>(view.len // sizeof(Entry))
+        self.head = <Head*>view.buf
+        self.entries = <Entry*>view.buf + 1
+        self.entry_count = <uint32_t>max(view.len // <Py_ssize_t>sizeof(Entry) - 1, 0)
+        if self.head.cseq_high < self.cells.cseq_high[0]:
+            self.head.cseq_high = self.cells.cseq_high[0]
         # the object is kept, and is a mapping or a bytearray that nobody resizes meanwhile
         PyBuffer_Release(&view)
         self.ledger = memory
@@ -147,7 +150,9 @@ cdef class Recovery(Changes):
         PyObject_GetBuffer(former, &view, PyBUF_SIMPLE)
         try:
             count = <uint32_t>(view.len // sizeof(Entry))
-            for at in range(count):
+            if count:
+                self._raise_cseq((<const Head*>view.buf).cseq_high)
+            for at in range(1, count):
                 entry = <const Entry*>view.buf + at
                 if is_blank(entry):
                     continue
@@ -167,6 +172,20 @@ cdef class Recovery(Changes):
             PyBuffer_Release(&view)
         return Recovered(continued, moved, torn, elsewhere, elsewhere_bound)
 
+    cdef int _raise_cseq(self, uint64_t former) except -1:
+        """Names that the former process had and forgot may come back: theirs were no higher."""
+        cdef uint32_t slot
+        cdef uint64_t base = former + CSEQ_STEP
+        if self.head != NULL and self.head.cseq_high < former < 1 << 31:
+            self.head.cseq_high = former
+        if former == 0 or base >= 1 << 31 or base <= self.cseq_base:
+            return 0
+        for slot in range(self.count):
+            if self.records[slot].cseq == self.cseq_base:
+                self.records[slot].cseq = <uint32_t>base
+        self.cseq_base = <uint32_t>base
+        return 0
+
     cdef int _take_up(self, uint32_t slot, const Entry* entry, bint same_boot,
                       int64_t now_ns) except -2:
         """1: it goes on; 2: with another Contact; 0: it starts; -1: it does, the entry is torn."""
@@ -183,9 +202,14 @@ cdef class Recovery(Changes):
             cseq = settled.cseq
         if not same_boot or not is_whole or pulse == NULL:
             cseq += CSEQ_STEP                # the last ones may never have been stored
-        if cseq == 0 or cseq < record.cseq and record.flags & BEGUN:
-            return 0                         # an older entry of a name that was there twice
+        if cseq == 0 or record.flags & BEGUN and cseq < record.cseq:
+            return 0                         # of a former bearer of the name
         record.cseq = max(cseq, record.cseq) if not same_boot or not is_whole else cseq
+        if pulse != NULL:
+            record.last_mark, record.last_nc = pulse.nonce_mark, pulse.nc
+        if slot < self.entry_count:
+            entry_pulse(&self.entries[slot], record.call_id, record.cseq, record.last_nc,
+                        record.last_mark)
         if not is_whole:
             return -1
         if settled.place_mark != self._place_mark(record, policy):
@@ -194,12 +218,8 @@ cdef class Recovery(Changes):
         taken = self._take_up_binding(slot, entry, now_ns)
         if taken == 1 and same_boot and settled.nonce_flags & HAS_NONCE:
             self._take_up_nonce(slot, entry)
-        if pulse != NULL:
-            record.last_mark, record.last_nc = pulse.nonce_mark, pulse.nc
-        if taken and slot < self.entry_count:
+        if taken:
             self.keep(slot, self.wheel.due_ns(slot))
-            entry_pulse(&self.entries[slot], record.call_id, record.cseq, record.last_nc,
-                        record.last_mark)
         return taken
 
     cdef int _take_up_binding(self, uint32_t slot, const Entry* entry, int64_t now_ns) except -1:

@@ -198,6 +198,8 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     """The groups that have rows 1, 2, … in the scoreboard; any other has row 0."""
     endpoints: tuple[str, ...] = ()
     """The endpoints that have rows 1, 2, … of theirs."""
+    departure_rates: tuple[float, ...] = ()
+    """For each target, un-REGISTERs a second of this worker while it runs; 0: no limit."""
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
@@ -250,6 +252,16 @@ class Bound(msgspec.Struct, frozen=True, array_like=True):
     port: int
 
 
+class Recovered(msgspec.Struct, frozen=True, array_like=True):
+    """What came of former state files (`uac.recovery.Recovered`)."""
+
+    continued: int = 0
+    moved: int = 0
+    torn: int = 0
+    elsewhere: int = 0
+    elsewhere_bound: int = 0
+
+
 class Loaded(msgspec.Struct, frozen=True, array_like=True, tag="loaded"):
     """Every batch is in."""
 
@@ -257,6 +269,8 @@ class Loaded(msgspec.Struct, frozen=True, array_like=True, tag="loaded"):
     targets: tuple[TargetInfo, ...]
     sockets: tuple[Bound, ...]
     warnings: tuple[str, ...]
+    recovered: Recovered | None = None
+    """Where there is a state file."""
 
 
 class Began(msgspec.Struct, frozen=True, array_like=True, tag="began"):

@@ -19,19 +19,23 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import uvloop
 
 from regiment.errors import LocalError, RegimentError
 from regiment.metrics.scoreboard import Scoreboard
-from regiment.net import resolver, udp
+from regiment.net import resolver
 from regiment.net.address import family_of
 from regiment.uac.destination import TargetInfo
 from regiment.uac.engine import Engine
 from regiment.worker import control
 from regiment.worker.alarm import Alarm, die_with_parent
 from regiment.worker.answers import Answers
+from regiment.worker.change import Alteration
 from regiment.worker.meter import Meter
 from regiment.worker.shard import HOLD_NS, Shard
+from regiment.worker.sockets import Sockets
+from regiment.worker.state import StateFile, read_former
 
 READ_BYTES = 1 << 20
 """Read ahead from the control socket; a batch may be longer."""
@@ -76,8 +80,10 @@ class Worker:
         self._answers = Answers(
             self._engine, say=self._say, turn=self._shard.turn, failed=self.fail
         )
+        self._sockets = Sockets(setup, self._shard, self._engine)
+        self._alteration = Alteration(self._engine, self._sockets, self._make_room)
+        self._state: StateFile | None = None
         self._targets: tuple[TargetInfo, ...] = ()
-        self._bound: list[control.Bound] = []
         self._warnings: dict[str, None] = {}
         self._lookups: set[asyncio.Task[None]] = set()
         self._survey_due_ns = 0
@@ -92,6 +98,9 @@ class Worker:
         if kind == control.BATCH:
             self._load(control.open_batch(body))
             return
+        if kind == control.CHANGE:
+            self._change(control.open_change(body))
+            return
         match control.decode_to_worker(body):
             case control.LoadEnd():
                 self._end_load()
@@ -99,49 +108,21 @@ class Worker:
                 self._begin(begin)
             case control.Ask() as ask:
                 self._answers.take(ask)
-            case control.Stop(rate):
-                self._stopping = True
-                self._engine.unregister_all(time.monotonic_ns(), rate)
-                self._shard.turn()
+            case control.Prepare(listeners):
+                self._say(control.Prepared(self._sockets.prepare(listeners)))
+            case control.Discard():
+                self._sockets.discard()
+            case control.ChangeEnd():
+                self._end_change()
+            case control.Stop(rate, keep):
+                self._stop(rate, keep)
 
     def _load(self, batch: control.LoadBatch) -> None:
         for listener in batch.listeners:
-            self._listen(listener)
+            self._sockets.listen(listener)
         for policy in batch.policies:
             self._engine.add_policy(policy)
         self._engine.load(batch.registrations)
-
-    def _listen(self, listener: control.Listener) -> None:
-        """Opens the transport's socket: worker k takes the port + k, published the same way."""
-        transport = listener.transport
-        opened = self._open(transport.name, transport.bind_host, transport.bind_port, transport.tos)
-        self._shard.sockets.append(opened)
-        host, port = opened.address
-        self._bound.append(control.Bound(transport.name, host, port))
-        external = transport.external_signaling_port
-        self._engine.add_transport(
-            transport, listener.published_host, external + self._setup.index if external else port
-        )
-        asked = self._setup.receive_buffer_bytes, self._setup.send_buffer_bytes
-        self._warnings |= dict.fromkeys(buffer_warnings(opened, *asked))
-
-    def _open(self, name: str, host: str, port: int, tos: int) -> udp.Socket:
-        def socket_at(port: int) -> udp.Socket:
-            return udp.Socket(
-                host,
-                port,
-                receive_buffer_bytes=self._setup.receive_buffer_bytes,
-                send_buffer_bytes=self._setup.send_buffer_bytes,
-                tos=tos,
-            )
-
-        if port:
-            return socket_at(port + self._setup.index)
-        if former := self._setup.ports.get(name, 0):
-            # Any port was asked for; a successor keeps its predecessor's if nobody took it.
-            with contextlib.suppress(LocalError):
-                return socket_at(former)
-        return socket_at(0)
 
     def _end_load(self) -> None:
         # What was loaded stays until the end: no collection need ever look at it again.
@@ -149,19 +130,53 @@ class Worker:
         gc.freeze()
         gc.enable()
         self._targets = tuple(self._engine.targets())
+        recovered = self._open_state()
         self._say(
             control.Loaded(
                 len(self._engine),
                 self._targets,
-                tuple(self._bound),
-                tuple(self._warnings),
+                tuple(self._sockets.bound),
+                (*self._sockets.warnings, *self._warnings),
+                recovered,
             )
         )
+
+    def _open_state(self) -> control.Recovered | None:
+        """Makes the worker's own ledger and goes on with what former ones hold."""
+        setup = self._setup
+        if not setup.state_path:
+            return None
+        self._state = StateFile(setup.state_path, setup.index, self._engine.slots())
+        self._engine.attach(self._state.memory, wall_offset_ns())
+        found = [control.Recovered()]
+        for former in setup.former:
+            left = read_former(former.path)
+            taken = self._engine.adopt(left.memory, left.same_boot, time.monotonic_ns())
+            found.append(control.Recovered(*taken))
+        self._state.publish()
+        return control.Recovered(*map(sum, zip(*map(msgspec.structs.astuple, found), strict=True)))
+
+    def _make_room(self, more: int) -> None:
+        """Entries for `more` registrations beyond those that there are."""
+        wanted = self._engine.slots() + more
+        if self._state is not None and not self._state.has_room_for(wanted):
+            self._engine.attach(self._state.grow(wanted), wall_offset_ns())
+
+    def _change(self, batch: control.ChangeBatch) -> None:
+        self._alteration.take(batch, time.monotonic_ns())
+        self._targets = tuple(self._engine.targets())
+
+    def _end_change(self) -> None:
+        self._alteration.end()
+        self._targets = tuple(self._engine.targets())
+        self._say(control.Changed(len(self._engine), self._targets, tuple(self._sockets.bound)))
 
     def _begin(self, begin: control.Begin) -> None:
         for target, (row, rate) in enumerate(zip(begin.rows, begin.rates, strict=True)):
             self._engine.set_row(target, row)
             self._engine.set_rate(target, rate)
+        for target, rate in enumerate(begin.departure_rates):
+            self._engine.set_departure_rate(target, rate)
         self._engine.set_groups({group: row for row, group in enumerate(begin.groups, start=1)})
         self._engine.set_endpoints({name: row for row, name in enumerate(begin.endpoints, start=1)})
         now_ns = time.monotonic_ns()
@@ -188,6 +203,18 @@ class Worker:
         if self._stopping:
             self._settle(now_ns)
 
+    def _stop(self, rate: float, keep: bool) -> None:
+        self._stopping = True
+        if keep:
+            # The ledger holds all there is to know; bindings and sockets' ports wait for the next.
+            self._shard.stop()
+            self._chores(time.monotonic_ns())
+            self._say(control.Stopped())
+            self._finish()
+            return
+        self._engine.unregister_all(time.monotonic_ns(), rate)
+        self._shard.turn()
+
     def _settle(self, now_ns: int) -> None:
         remaining = self._engine.remaining()
         if not remaining:
@@ -203,6 +230,8 @@ class Worker:
         if self._stopping or now_ns >= self._survey_due_ns:
             self._survey_due_ns = now_ns + SURVEY_NS
             self._engine.survey(now_ns)
+        if self._state is not None:
+            self._engine.set_wall(wall_offset_ns())
         self._meter.publish()
 
     async def _look_up(self, number: int) -> None:
@@ -240,24 +269,16 @@ class Worker:
             task.cancel()
         self._answers.close()
         self._shard.stop()
-        for opened in self._shard.sockets:
-            opened.close()
+        self._sockets.close()
+        if self._state is not None:
+            self._state.close()
         self._meter.close()
         self._alarm.close()
 
 
-def buffer_warnings(opened: udp.Socket, receive_bytes: int, send_bytes: int) -> list[str]:
-    """One line for each direction in which the kernel gave less than was asked for."""
-    pairs = (
-        ("receive", "rmem_max", opened.receive_buffer_bytes, receive_bytes),
-        ("send", "wmem_max", opened.send_buffer_bytes, send_bytes),
-    )
-    return [
-        f"the kernel gives UDP sockets {granted:,} bytes of {name} buffer instead of {asked:,}: "
-        f"raise net.core.{limit} to {asked}"
-        for name, limit, granted, asked in pairs
-        if granted < asked
-    ]
+def wall_offset_ns() -> int:
+    """The wall clock less the monotonic one."""
+    return time.time_ns() - time.monotonic_ns()
 
 
 async def live(

@@ -116,8 +116,19 @@ class Shard:
 
     # ---- start and end
 
+    def add_socket(self, socket: udp.Socket) -> None:
+        """Takes one more socket; its number is how many there were before."""
+        self.sockets.append(socket)
+        if self._running:
+            self._loop.add_reader(socket.fd, self.turn, len(self.sockets) - 1)
+            if self._holding:
+                socket.attend(False)
+
     def start(self) -> None:
-        """Begins to wait on the sockets and the alarm, and makes the first turn."""
+        """Begins to wait on the sockets and the alarm, and makes a turn. Twice: just the turn."""
+        if self._running:
+            self.turn()
+            return
         now_ns = self._clock_ns()
         self._running = True
         self._offset_ns = now_ns - self._wall_ns()

@@ -1,0 +1,105 @@
+"""The sockets of a worker's transports: opened, handed to its shard and told to its core."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from regiment.errors import LocalError
+from regiment.net import udp
+from regiment.worker import control
+from regiment.worker.shard import Shard
+
+
+class Sockets:
+    """What is open for whom. A socket's number in the shard is its number in the core."""
+
+    def __init__(self, setup: control.Setup, shard: Shard, core: Any) -> None:
+        self.bound: list[control.Bound] = []
+        self.warnings: dict[str, None] = {}
+        self._setup = setup
+        self._shard = shard
+        self._core = core
+        self._prepared: list[tuple[control.Listener, udp.Socket]] = []
+
+    def listen(self, listener: control.Listener) -> None:
+        """Opens a transport's socket and takes it into use. Raises `LocalError`."""
+        self._use(listener, self._open(listener))
+
+    def prepare(self, listeners: tuple[control.Listener, ...]) -> str:
+        """Opens sockets that a reload needs, all or none; why not, or empty."""
+        try:
+            for listener in listeners:
+                self._prepared.append((listener, self._open(listener)))
+        except LocalError as error:
+            self.discard()
+            return str(error)
+        return ""
+
+    def discard(self) -> None:
+        """Closes what was prepared and not taken into use."""
+        for _, opened in self._prepared:
+            opened.close()
+        self._prepared.clear()
+
+    def use_prepared(self) -> None:
+        """Takes what was prepared into use."""
+        for listener, opened in self._prepared:
+            self._use(listener, opened)
+        self._prepared.clear()
+
+    def close(self) -> None:
+        """Closes everything."""
+        self.discard()
+        for opened in self._shard.sockets:
+            opened.close()
+
+    def _use(self, listener: control.Listener, opened: udp.Socket) -> None:
+        transport = listener.transport
+        self._shard.add_socket(opened)
+        host, port = opened.address
+        self.bound.append(control.Bound(transport.name, host, port))
+        external = transport.external_signaling_port
+        self._core.add_transport(
+            transport, listener.published_host, external + self._setup.index if external else port
+        )
+        asked = self._setup.receive_buffer_bytes, self._setup.send_buffer_bytes
+        self.warnings |= dict.fromkeys(buffer_warnings(opened, *asked))
+
+    def _open(self, listener: control.Listener) -> udp.Socket:
+        """Worker k takes the port + k."""
+        transport = listener.transport
+
+        def socket_at(port: int) -> udp.Socket:
+            return udp.Socket(
+                transport.bind_host,
+                port,
+                receive_buffer_bytes=self._setup.receive_buffer_bytes,
+                send_buffer_bytes=self._setup.send_buffer_bytes,
+                tos=transport.tos,
+            )
+
+        if transport.bind_port:
+            return socket_at(transport.bind_port + self._setup.index)
+        if former := self._setup.ports.get(transport.name, 0):
+            # Any port was asked for. Bindings that are gone on with name the former one; without
+            # a state file a successor keeps it only if nobody took it.
+            if self._setup.state_path:
+                return socket_at(former)
+            with contextlib.suppress(LocalError):
+                return socket_at(former)
+        return socket_at(0)
+
+
+def buffer_warnings(opened: udp.Socket, receive_bytes: int, send_bytes: int) -> list[str]:
+    """One line for each direction in which the kernel gave less than was asked for."""
+    pairs = (
+        ("receive", "rmem_max", opened.receive_buffer_bytes, receive_bytes),
+        ("send", "wmem_max", opened.send_buffer_bytes, send_bytes),
+    )
+    return [
+        f"the kernel gives UDP sockets {granted:,} bytes of {name} buffer instead of {asked:,}: "
+        f"raise net.core.{limit} to {asked}"
+        for name, limit, granted, asked in pairs
+        if granted < asked
+    ]
