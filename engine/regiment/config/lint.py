@@ -86,7 +86,7 @@ class Lint:
         if built.redirect and self._hop_of(built.redirect) == registrar:
             said = (
                 "calls matched by line would be sent back to the registrar, which is the contact "
-                "of the endpoint's aor: use @contact, or let an aor name the PBX"
+                "of the endpoint's aor: use @contact, or name an endpoint whose aor is the PBX"
             )
             self._notes.add_at(said, _place(section, "endpoint"), "registration", section.name)
 
