@@ -66,7 +66,7 @@ def test_thousands_of_trunks_are_grouped(
     _, out = reported(capsys, tmp_path, UDP + trunks, "--workers", "2")
     assert len(out.splitlines()) <= 70
     assert "… and 32 more" in out
-    assert "… and 1999 more (--json --report lists all)" in out
+    assert "… and 1999 more: check --json --report | jq -r .report.pjsip_conf prints them" in out
     assert "2000 endpoints get calls from 40 hosts" in out
 
 
@@ -78,6 +78,10 @@ def test_json_holds_the_report_only_if_asked(
     report = json.loads(out)["report"]
     assert (report["registrations"], report["lines"]) == (30, 30)
     assert len(report["identify"]) == 30
+    assert report["pjsip_conf"] == (
+        "; one of 30 endpoints with calls from there:\n"
+        "[t0-identify]\ntype=identify\nendpoint=t0\nmatch=h.example\n"
+    )
     assert report["registrars"][0]["registrar"] == "h.example"
     assert invoke(["check", str(tmp_path / "pjsip.conf"), "--json"]) == 0
     assert "report" not in json.loads(capsys.readouterr().out)
@@ -86,6 +90,7 @@ def test_json_holds_the_report_only_if_asked(
 def test_refused_objects_still_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out = reported(capsys, tmp_path, UDP + "[r]\ntype=registration\n", "--workers", "1")
     assert code == 1
+    assert "nothing registers." in out
     assert "1 refused, 0 warnings: check without --report names them" in out
 
 

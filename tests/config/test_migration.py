@@ -76,6 +76,16 @@ def test_endpoints_that_share_a_host_are_rivals(tmp_path: Path) -> None:
     ]
 
 
+def test_sections_to_paste_leave_no_endpoint_out_but_rivals(tmp_path: Path) -> None:
+    text = UDP + trunk("a", LINED.format("e")) + trunk("b", LINED.format("f"))
+    text += trunk("c", LINED.format("g"), "other.example")
+    report = report_of(tmp_path, text)
+    pasted, registrations = loaded(tmp_path, text + report.pjsip_conf)
+    assert pasted.refused == []
+    assert len(registrations) == 3
+    assert pasted.endpoints.identified() == {"e", "g"}
+
+
 def test_the_way_of_calls_is_counted(tmp_path: Path) -> None:
     text = UDP + trunk("a", "@contact=sip:u@pbx\n" + LINED.format("e") + "contact=sip:pbx\n")
     text += trunk("b", "line=yes\nendpoint=e\n")

@@ -16,6 +16,12 @@ PREAMBLE = """\
 [udp]
 type=transport
 bind=0.0.0.0
+[two]
+type=transport
+bind=127.0.0.1:1
+[six]
+type=transport
+bind=[::]
 [e]
 type=endpoint
 aors=e
@@ -40,13 +46,23 @@ REGISTRATION = {
     "endpoint": ["", "e", "f"],
     "line": ["yes", "no", ""],
     "expiration": ["60", "0", "x", "0x3c"],
-    "server_uri": ["sip:h", "sip:g", "sip:g:5070", "sip:g\\;transport=tcp", "h", "<sip:g>"],
+    "server_uri": [
+        "sip:h",
+        "sip:g",
+        "sip:g:5070",
+        "sip:g\\;transport=tcp",
+        "sip:[::1]",
+        "h",
+        "<sip:g>",
+    ],
     "@contact": ["sip:p@q:5080", "", "q", "sip:p@q\\;x", "sip:p@q:99999"],
     "@group": ["g", "h"],
     "@probe_interval": ["0", "9"],
     "@nope": ["1"],
     "color": ["red"],
     "TRANSPORT": ["zzz", "udp", ""],
+    "support_path": ["yes", "no", "ja"],
+    "outbound_proxy": ["sip:p\\;lr", "sip:p"],
 }
 AUTH = {
     "username": ["u", "", "a\x01b", "ü"],
@@ -80,7 +96,7 @@ def sections(draw: Any, header: str, table: dict[str, list[str]], bases: list[st
 
 def result(path: Path) -> dict[str, Any]:
     """Everything that a configuration says, with each registration's policy spelled out."""
-    configuration = pjsip.read(path)
+    configuration = pjsip.read(path, lint=True)
     registrations = list(configuration.registrations())
     return {
         "registrations": [

@@ -21,7 +21,10 @@ def print_report(console: Console, report: Report) -> None:
     width = console.width
     console.width = min(width, MAX_COLUMNS)
     _heading(console, "At the registrars")
-    _put(console, _registrars(report.registrars))
+    if report.registrars:
+        _put(console, _registrars(report.registrars))
+    else:
+        _say(console, "nothing registers.")
     _heading(console, "In Asterisk")
     _say(console, f"modules.conf: {report.modules_conf}")
     _say(
@@ -114,7 +117,10 @@ def _print_lines(console: Console, report: Report) -> None:
         for line in one.lines():
             console.print(Text("      ").append_text(printable(line)))
     if more := len(report.identify) - len(chosen):
-        _say(console, f"… and {more} more (--json --report lists all)")
+        _say(
+            console,
+            f"… and {more} more: check --json --report | jq -r .report.pjsip_conf prints them",
+        )
     if rivals:
         _print_rivals(console, rivals)
 

@@ -24,19 +24,12 @@ class Endpoints:
         self._identifies: list[Section] = []
 
     def add(self, section: Section) -> None:
-        """Take a section of type endpoint."""
+        """Take a section of type endpoint; the first of a name stays."""
         self._endpoints.setdefault(section.name, section)
 
     def add_aor(self, section: Section) -> None:
-        """Take a section of type aor."""
+        """Take a section of type aor; the first of a name stays."""
         self._aors.setdefault(section.name, section)
-
-    def add_wizard(self, name: str, contacts: Iterable[Variable]) -> None:
-        """Take the endpoint and the aor of a wizard; the pjsip.conf's own ones come first."""
-        if name not in self._endpoints:
-            if name not in self._aors:
-                self._aors[name] = self._first(name, contacts)
-            self._endpoints[name] = self._contact(name)
 
     def add_identify(self, section: Section) -> None:
         """Take a section of type identify."""

@@ -99,6 +99,8 @@ class Report(msgspec.Struct, frozen=True):
     """Registrations with line=yes."""
     identify: list[Identify]
     """For endpoints that need one and have none in this file."""
+    pjsip_conf: str
+    """Those sections ready to paste; one endpoint of those that share a host."""
     calls: Calls
     shared_ports: list[str]
     """Names of UDP transports that bind what Asterisk binds."""
@@ -148,12 +150,14 @@ class Survey:
 def report(configuration: pjsip.Configuration, survey: Survey, workers: int) -> Report:
     """Return the report, once all registrations were read and `survey` has seen them."""
     policies, counts = configuration.policies, configuration.counts
+    identify = _identify(survey, configuration.endpoints.identified())
     return Report(
         registrations=sum(counts),
         registrars=_loads(policies, counts),
         modules_conf=NOLOAD,
         lines=survey.lines,
-        identify=_identify(survey, configuration.endpoints.identified()),
+        identify=identify,
+        pjsip_conf=_sections(identify),
         calls=Calls(survey.to_contact, survey.redirected, survey.returned, survey.unreachable),
         shared_ports=[
             one.name
@@ -209,6 +213,18 @@ def _identify(survey: Survey, identified: frozenset[str]) -> list[Identify]:
         for endpoint, hosts in survey.endpoints.items()
         if endpoint not in identified
     ]
+
+
+def _sections(identify: Sequence[Identify]) -> str:
+    lines = []
+    served: set[str] = set()
+    for one in identify:
+        if served.isdisjoint(one.matches):
+            if one.rivals:
+                lines.append(f"; one of {one.rivals + 1} endpoints with calls from there:")
+            lines += [*one.lines(), ""]
+            served.update(one.matches)
+    return "\n".join(lines)
 
 
 def _differences(configuration: pjsip.Configuration, workers: int) -> list[Difference]:

@@ -286,7 +286,8 @@ class _Loader:
             if self._lint is not None:
                 self._lint.flags("wizard", section, wizard.FLAGS)
             one = Wizard(section)
-            self._endpoints.add_wizard(one.name, one.contacts())
+            self._endpoints.add(one.endpoint())
+            self._endpoints.add_aor(one.aor())
             try:
                 auth, registrations = one.auth(), one.registrations()
             except Refused as refusal:

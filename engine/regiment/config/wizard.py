@@ -85,17 +85,22 @@ class Wizard:
             made.append(self._made(f"{self.name}-reg-{number}", variables))
         return made
 
-    def contacts(self) -> list[Variable]:
-        """Return the static contacts of the aor that the wizard makes for its endpoint."""
-        own = [variable for variable in self._under("aor/") if variable.name.lower() == "contact"]
-        if own:
-            return own
-        pattern = "sip:${REMOTE_HOST}"
-        return [
-            self._uri("contact", pattern, host, "", "contact_pattern")
-            for host in self._hosts()
-            if host
-        ]
+    def endpoint(self) -> Section:
+        """Return the endpoint, which has the wizard's name and whose aor has it too."""
+        place = Variable("aors", self.name, self._section.file, self._section.line)
+        return self._made(self.name, [place])
+
+    def aor(self) -> Section:
+        """Return the aor of the endpoint; its static contacts are the remote hosts unless given."""
+        contacts = [v for v in self._under("aor/") if v.name.lower() == "contact"]
+        if not contacts:
+            pattern = "sip:${REMOTE_HOST}"
+            contacts = [
+                self._uri("contact", pattern, host, "", "contact_pattern")
+                for host in self._hosts()
+                if host
+            ]
+        return self._made(self.name, contacts)
 
     def _is_set(self, flag: str) -> bool:
         return flag in self._last and boolean(self._last[flag].value)
