@@ -94,6 +94,21 @@ def test_another_registrar_is_registered_at_while_the_old_one_is_left() -> None:
     assert lives.bindings(lives.trunks["a"], 1) == [lives.contact("a")]
 
 
+def test_back_and_forth_between_registrars_never_falls_behind_in_cseq() -> None:
+    lives = settled("a")
+    lives.wire.loss = 1.0
+    for server in (1, 0, 1, 0):
+        lives.alter("a", server=server)
+        lives.run(0.1)
+    lives.wire.loss = 0.0
+    lives.run(60)
+    at_first = [r.cseq for r in lives.requests if r.uri == "sip:one.example.com" and r.expires]
+    assert at_first == sorted(set(at_first))
+    left = [r.cseq for r in lives.requests if r.uri == "sip:one.example.com" and not r.expires]
+    assert max(left) < at_first[-1]
+    assert lives.bindings(lives.trunks["a"], 0) == [lives.contact("a")]
+
+
 def test_what_is_removed_unregisters_and_is_gone() -> None:
     lives = settled("a", "b")
     count = len(lives.requests)

@@ -428,3 +428,16 @@ def test_unregister_is_challenged_and_answers() -> None:
     one.run(1)
     assert [(r.expires, len(r.credentials)) for r in one.requests] == [(3600, 0), (0, 0), (0, 1)]
     assert one.engine.remaining() == 0
+
+
+def test_a_nonce_that_was_forgotten_and_comes_again_is_counted_on() -> None:
+    same = Challenge(realm="a.example", nonce="always the same")
+
+    def script(request: Request) -> Answer:
+        if not request.credentials:
+            return [(0, render(request, Response(401, challenges=(same,))))]
+        return [(0, reply(request, 500))]
+
+    one = life(script, 30, auths=[ALICE], retry_interval=5, max_retries=3)
+    counts = [c["nc"] for request in one.requests for c in request.credentials]
+    assert counts == [f"{number:08x}" for number in range(1, 5)]

@@ -271,6 +271,10 @@ cdef class Attempts(Population):
         result.retry_after_s = message.retry_after
         if code < 300:
             return self.succeed(slot, record, policy, data, message, received_ns, now_ns)
+        if record.flags & LEAVING and record.kind != K_UNREGISTER:
+            # its attempt is of no use any more, and its successor's CSeq is ahead already
+            self.set_state(record, target, R_WAIT)
+            return self.settle(slot, record, target, now_ns)
         if code == 503 and message.retry_after > 0:
             target.addresses[record.address].gated_until_ns = now_ns + NS_PER_S * min(
                 message.retry_after, <int64_t>RETRY_AFTER_CAP_S)

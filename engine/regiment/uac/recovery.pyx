@@ -200,11 +200,13 @@ cdef class Recovery(Changes):
             cseq = pulse.cseq
         if is_whole and settled.cseq > cseq:
             cseq = settled.cseq
-        if not same_boot or not is_whole or pulse == NULL:
-            cseq += CSEQ_STEP                # the last ones may never have been stored
         if cseq == 0 or record.flags & BEGUN and cseq < record.cseq:
             return 0                         # of a former bearer of the name
-        record.cseq = max(cseq, record.cseq) if not same_boot or not is_whole else cseq
+        # Else the last ones may never have been stored: it begins above all of the former process.
+        if same_boot and is_whole:
+            record.cseq = cseq
+        else:
+            record.cseq = max(cseq, record.cseq)
         if pulse != NULL:
             record.last_mark, record.last_nc = pulse.nonce_mark, pulse.nc
         if slot < self.entry_count:
