@@ -107,6 +107,37 @@ class Core:
     def remaining(self) -> int:
         return len(self) if self._script.get("never_settles") else 0
 
+    def slots(self) -> int:
+        return len(self)
+
+    def names(self, start: int, count: int) -> list[str]:
+        return self._names[start : start + count]
+
+    def page(
+        self, start: int, limit: int, scan: int, now_ns: int, *, prefix: str, like: Any, **_: str
+    ) -> tuple[list[Status | None], int]:
+        end = min(start + scan, len(self), start + limit)
+        names = [name for name in self._names[start:end] if name.startswith(prefix)]
+        found = [name for name in names if like is None or like.search(name.encode())]
+        return [self.status(name, now_ns) for name in found], end if end < len(self) else -1
+
+    def tally(self, start: int, scan: int, counts: dict[Any, list[Any]]) -> int:
+        counts["registrar.test", "rejected", "policy", 403, "No"] = [len(self), self._names[0]]
+        return -1
+
+    def refresh(self, name: str, now_ns: int, fresh: bool) -> bool:
+        return self._act("fresh" if fresh else "register", name)
+
+    def unregister(self, name: str, now_ns: int) -> bool:
+        return self._act("unregister", name)
+
+    def _act(self, action: str, name: str) -> bool:
+        if name not in self._names:
+            return False
+        with (FOLDER / "acts").open("a") as acts:
+            acts.write(f"{action} {name}\n")
+        return True
+
     def status(self, name: str, now_ns: int) -> Status | None:
         if name not in self._names:
             return None

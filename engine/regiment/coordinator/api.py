@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Protocol
 from urllib.parse import unquote
 
 import msgspec
+import structlog
 from litestar import Litestar, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException, ValidationException
@@ -35,9 +36,12 @@ from regiment.errors import ConfigError, LocalError, RegimentError
 from regiment.metrics.exposition import Exposition
 from regiment.model import Status
 from regiment.version import VERSION
+from regiment.worker import control
 
 PROBLEM_TYPE = "application/json"
 _DETAIL_CHARS = 500
+
+logger = structlog.get_logger()
 
 
 class Engine(Protocol):
@@ -388,11 +392,18 @@ def on_own_error(_: Request[Any, Any, Any], error: RegimentError) -> Response[sc
     return _problem(503, str(error), {"Retry-After": "1"})
 
 
-def on_undecodable(
-    _: Request[Any, Any, Any], error: msgspec.DecodeError
-) -> Response[schema.Problem]:
-    """A body that is no JSON, or not that JSON."""
-    return _problem(400, f"body: {error}"[:_DETAIL_CHARS])
+def on_undecodable(_: Request[Any, Any, Any], error: Exception) -> Response[schema.Problem]:
+    """A body or a query that is no text, no JSON, or nested without end."""
+    if isinstance(error, UnicodeError):
+        return _problem(400, "what was sent is not in UTF-8")
+    return _problem(400, "what was sent is not understood")
+
+
+def on_mistake(request: Request[Any, Any, Any], error: Exception) -> Response[schema.Problem]:
+    """Ours. The text of a foreign exception may quote anything: it is told in our words."""
+    reason = control.reason_of(error)
+    logger.error("a request failed", path=request.scope["path"], reason=reason)
+    return _problem(500, "internal error: see the log")
 
 
 def application(engine: Engine) -> Litestar:
@@ -412,6 +423,9 @@ def application(engine: Engine) -> Litestar:
             HTTPException: on_http_exception,
             RegimentError: on_own_error,
             msgspec.DecodeError: on_undecodable,
+            UnicodeError: on_undecodable,
+            RecursionError: on_undecodable,
+            Exception: on_mistake,
         },
         openapi_config=OpenAPIConfig(
             title="regiment",

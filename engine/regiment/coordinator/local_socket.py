@@ -66,13 +66,13 @@ class LocalSocket:
     def __init__(self, path: Path, listener: socket.socket) -> None:
         self.path = path
         self.listener = listener
-        self._inode = path.stat().st_ino
+        self._identity = _identity_of(path)
 
     def close(self) -> None:
         """Stops listening and removes the file. May be called twice."""
         self.listener.close()
         try:
-            if self.path.stat().st_ino == self._inode:
+            if _identity_of(self.path) == self._identity:
                 self.path.unlink()
         except OSError:
             pass
@@ -132,6 +132,12 @@ def _bind(path: Path, folder: int) -> LocalSocket | None:
         raise
     finally:
         os.umask(before)
+
+
+def _identity_of(path: Path) -> tuple[int, int]:
+    """Tells a file from a later one of that name, which may have the same inode."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 @contextmanager

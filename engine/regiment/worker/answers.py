@@ -17,7 +17,7 @@ from regiment.worker.pattern import compile_pattern
 
 PART_NS = 1_000_000
 """So long answering goes on before the turns have their way."""
-SCANNED = 1024
+SCANNED = 512
 MATCHED = 64
 ACTED = 64
 """Slots, names matched and registrations acted on between two looks at the clock."""
@@ -40,7 +40,8 @@ class Answers:
         self._turn = turn
         self._failed = failed
         self._clock_ns = clock_ns
-        # Many questions at once still leave the turns their time: one part, then the next turn.
+        # Many questions at once still leave the turns their time: whoever has done a part holds
+        # this until the loop has been round once.
         self._part = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -70,7 +71,9 @@ class Answers:
         match question:
             case control.Page():
                 async with self._part:
-                    return self._page(question)
+                    found = self._page(question)
+                    await asyncio.sleep(0)
+                return found
             case control.Unhealthy(limit):
                 return await self._reasons(limit)
             case control.Act(action, names, everyone):
@@ -113,7 +116,7 @@ class Answers:
                 end_ns = self._clock_ns() + PART_NS
                 while slot >= 0 and self._clock_ns() < end_ns:
                     slot = self._engine.tally(slot, SCANNED, counts)
-            await asyncio.sleep(0)
+                await asyncio.sleep(0)
         first = sorted(counts.items(), key=lambda item: -item[1][0])[:limit]
         return control.Reasons(tuple(control.Reason(*key, *value) for key, value in first))
 
@@ -148,4 +151,4 @@ class Answers:
                 if not is_known:
                     unknown.append(name)
             self._turn()
-        await asyncio.sleep(0)
+            await asyncio.sleep(0)
