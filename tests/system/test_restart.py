@@ -1,0 +1,127 @@
+"""`regiment run --state` killed at any instant: what the registrar sees of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regiment.coordinator.registrar_pool import RegistrarPool
+from system.engine import (
+    POLL_S,
+    TRUNKS,
+    Run,
+    finish,
+    registered_at,
+    registrar,
+    regiment,
+    write_config,
+)
+
+pytestmark = pytest.mark.system
+
+KILLS = int(os.environ.get("REGIMENT_KILLS", "12"))
+"""How often everything is killed; more for a soak."""
+
+
+def state_run(config: Path, folder: Path, *more: str, workers: int = 1) -> Any:
+    """An engine with a state directory, and its socket in it."""
+    own = ("--workers", str(workers), "--state", str(folder), "--socket", str(folder / "socket"))
+    return regiment(config, *own, *more)
+
+
+async def post(folder: Path, path: str, body: bytes) -> bytes:
+    """What the engine's own socket answers."""
+    reader, writer = await asyncio.open_unix_connection(str(folder / "socket"))
+    head = f"POST {path} HTTP/1.1\r\nHost: regiment\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    writer.write(head.encode() + body)
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def refresh_all(folder: Path) -> None:
+    """Refreshes everything again and again, until it is cancelled or the engine is gone."""
+    while True:
+        answer = await post(folder, "/registrations/register", b'{"all": true}')
+        assert b" 202 " in answer.partition(b"\r\n")[0], answer
+
+
+async def all_registered(run: Run, pool: RegistrarPool, count: int = TRUNKS) -> None:
+    """Waits for it."""
+    while await run.metric(registered_at(pool)) < count:
+        await asyncio.sleep(POLL_S)
+
+
+async def kill_everything(run: Run) -> None:
+    """SIGKILL of the coordinator and all workers, in no particular order."""
+    for pid in (*run.workers(), run.process.pid):
+        os.kill(pid, signal.SIGKILL)
+    assert await run.ended() == -signal.SIGKILL
+
+
+def test_a_restart_sends_nothing_for_bindings_that_are_good(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with registrar() as pool:
+            config = write_config(tmp_path, pool.address[1])
+            async with state_run(config, tmp_path / "state") as run:
+                await run.said(" ready ")
+                await all_registered(run, pool)
+                await kill_everything(run)
+            before = pool.counts()
+            async with state_run(config, tmp_path / "state") as run:
+                await run.said(" ready ")
+                assert await run.metric(registered_at(pool)) == TRUNKS
+                assert pool.counts() == before
+                run.process.send_signal(signal.SIGTERM)
+                assert await run.ended() == 0
+            after = pool.counts()
+            removed = "binding_changes_removed"
+            assert after[removed] - before[removed] == TRUNKS
+
+    finish(work())
+
+
+def test_kept_bindings_outlive_a_stop(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with registrar() as pool:
+            config = write_config(tmp_path, pool.address[1])
+            for _ in range(2):
+                async with state_run(config, tmp_path / "state", "--on-stop", "keep") as run:
+                    await run.said(" ready ")
+                    await all_registered(run, pool)
+                    before = pool.counts()
+                    run.process.send_signal(signal.SIGTERM)
+                    assert await run.ended() == 0
+                    assert pool.counts() == before
+
+    finish(work())
+
+
+def test_no_nonce_count_is_used_twice_however_often_everything_is_killed(tmp_path: Path) -> None:
+    """Refreshes go on all the while, so that the kills meet them in mid-flight."""
+
+    async def work() -> None:
+        chance = random.Random(1)  # noqa: S311 - where to kill, not a secret
+        async with registrar() as pool:
+            config = write_config(tmp_path, pool.address[1])
+            for _ in range(KILLS):
+                async with state_run(config, tmp_path / "state", "--max-rate", "0") as run:
+                    await run.said(" ready ")
+                    asking = asyncio.create_task(refresh_all(tmp_path / "state"))
+                    await asyncio.sleep(chance.random() * 0.5)
+                    await kill_everything(run)
+                    asking.cancel()
+                    await asyncio.gather(asking, return_exceptions=True)
+            counts = pool.counts()
+            assert counts["credentials_verified"] > TRUNKS
+            assert counts["credentials_replayed"] == 0
+            assert counts["aors"] == counts["bindings"] == TRUNKS
+
+    finish(work())
