@@ -40,6 +40,8 @@ class Response:
     min_expires: int | None = None
     retry_after: int | None = None
     nextnonce: str = ""
+    security_server: tuple[str, ...] = ()
+    """Mechanisms, each a header line of its own."""
     readable: bool = True
 
 
@@ -71,6 +73,14 @@ class Credentials:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """What a REGISTER says of security mechanisms, besides Require and Proxy-Require."""
+
+    client: tuple[str, ...]
+    verify: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Send:
     """A REGISTER that must go out now; its CSeq is one more than the last."""
 
@@ -79,6 +89,8 @@ class Send:
     new_tag: bool
     address: int
     credentials: tuple[Credentials, ...] = ()
+    agreement: Agreement | None = None
+    """None: the registration negotiates no security."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ Readings: where the documents leave a choice, this model takes the one named her
     an un-REGISTER's 423 is an ordinary failure. A final 423 is of class policy. At most 4 raises an
     attempt; they do not count among the 4 rounds of challenges.
  6. 494 without Retry-After to a request without fresh credentials: a counted retry at once, unless
-    max_retries is used up. Any other 494 is an ordinary failure.
+    max_retries is used up. Any other 494 is an ordinary failure. With mediasec the first request
+    of the attempt after any 494 names no mechanisms of ours.
  7. One rejected realm rejects the answer, though another realm were new in it.
  8. Credentials are told apart by (proxy or not, realm). Those of the request before that were not
     challenged again stay on the next one, with nc+1.
@@ -41,6 +42,9 @@ Readings: where the documents leave a choice, this model takes the one named her
     way is let finish first. Un-REGISTER carries cached credentials like a refresh and is never
     retried. It waits for a Retry-After that gates all addresses, if the binding lives so long.
 23. `@probe_interval` gets the retry jitter.
+24. The mechanisms of Security-Server (401, 407, 494) replace those remembered, each once, at most
+    eight; a response without any leaves them. They go along on every request from then on,
+    un-REGISTER too, but not to another address in the same attempt.
 """
 
 from __future__ import annotations
@@ -48,7 +52,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from reference.exchange import Credentials, Next, Response, Send, Wait, choose_auth
+from reference.exchange import (
+    Agreement,
+    Credentials,
+    Next,
+    Response,
+    Send,
+    Wait,
+    choose_auth,
+)
 from regiment.model import Auth, Policy
 
 S = 1_000_000_000
@@ -60,6 +72,8 @@ RAISES = 4
 CHALLENGE_ROUNDS = 4
 REUSE_BAN_NS = 3600 * S
 PROBE_CREDENTIALS_S = 3600
+MECHANISMS = ("none", "msrp-tls", "sdes-srtp", "dtls-srtp")
+MECHANISMS_MAX = 8
 
 
 @dataclass
@@ -120,6 +134,7 @@ class Registration:
         self.banned_until_ns = 0
         self.gated_until_ns = [0] * addresses
         self.stopping = False
+        self.agreed: tuple[str, ...] = ()
         self.results: Counter[tuple[str, str]] = Counter()
         """Finished attempts by kind and outcome."""
         self._next_kind = "initial"
@@ -162,7 +177,7 @@ class Registration:
         if self.policy.nonce_reuse and now_ns >= self.banned_until_ns:
             credentials = tuple(known.again(cached=True) for known in self.cache)
         self.attempt = Attempt(kind, address, credentials, tried={address})
-        return Send(kind, self._asked(kind), True, address, credentials)
+        return Send(kind, self._asked(kind), True, address, credentials, self._agreement())
 
     def _asked(self, kind: str) -> int:
         return 0 if kind == "unregister" else self.requested_s
@@ -170,7 +185,21 @@ class Registration:
     def _again(self, credentials: tuple[Credentials, ...] = (), *, new_tag: bool = False) -> Send:
         attempt = self._running()
         attempt.sent = credentials
-        return Send(attempt.kind, self._asked(attempt.kind), new_tag, attempt.address, credentials)
+        return Send(
+            attempt.kind,
+            self._asked(attempt.kind),
+            new_tag,
+            attempt.address,
+            credentials,
+            self._agreement(),
+        )
+
+    def _agreement(self) -> Agreement | None:
+        if self.policy.security_negotiation != "mediasec":
+            return None
+        after_494 = self.code == 494 and self._running().rounds == 0
+        own = tuple(map(as_sent, self.policy.security_mechanisms))
+        return Agreement(() if after_494 else own, self.agreed)
 
     def _running(self) -> Attempt:
         assert self.attempt is not None
@@ -195,6 +224,9 @@ class Registration:
         attempt = self._running()
         code = response.code
         retry_after = min(response.retry_after or 0, RETRY_AFTER_CAP_S)
+        if code in (401, 407, 494) and response.security_server:
+            known = (m for m in response.security_server if m.partition(";")[0] in MECHANISMS)
+            self.agreed = tuple(dict.fromkeys(map(as_sent, known)))[:MECHANISMS_MAX]
         if code == 503 and retry_after:
             self.gated_until_ns[attempt.address] = now_ns + retry_after * S
         if code in (408, 503) and (elsewhere := self._failover(now_ns)):
@@ -230,6 +262,7 @@ class Registration:
         for address, gated_until in enumerate(self.gated_until_ns):
             if address > attempt.address and gated_until <= now_ns:
                 attempt.address = address
+                self.agreed = ()
                 return self._again()
         return None
 
@@ -410,6 +443,11 @@ class Registration:
     def _wait(self, now_ns: int, interval_s: int) -> Wait:
         low = interval_s * S
         return Wait(now_ns + low, now_ns + low + int(low * self.policy.retry_jitter / 100))
+
+
+def as_sent(mechanism: str) -> str:
+    """A mechanism without its preference."""
+    return ";".join(part for part in mechanism.split(";") if not part.startswith("q="))
 
 
 def classify(code: int, *, throttled: bool = False) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reference import sip as reference
-from regiment.sip.field import address_of, number_of, parameters_of
+from regiment.sip.field import address_of, listed_of, number_of, parameters_of
 
 values = st.lists(
     st.sampled_from(
@@ -86,3 +86,20 @@ def test_number_is_bounded(number: int) -> None:
 @given(st.binary(max_size=6))
 def test_what_is_not_digits_is_no_number(text: bytes) -> None:
     assert (number_of(text) < 0) == (not (text.isdigit() and text))
+
+
+@pytest.mark.parametrize(
+    ("value", "items"),
+    [
+        (b"a, b ,c", [b"a", b"b", b"c"]),
+        (b" ,, a,,", [b"a"]),
+        (b"", []),
+        (b'"x,y" <sip:a,b@h>;p=1, <sip:c>', [b'"x,y" <sip:a,b@h>;p=1', b"<sip:c>"]),
+        (b'a;x="1\\",2", b', [b'a;x="1\\",2"', b"b"]),
+        (b'a;x="1, b', [b'a;x="1, b']),
+        (b"<sip:a, b", [b"<sip:a, b"]),
+        (b"a\r\n ,b", [b"a", b"b"]),
+    ],
+)
+def test_a_list_is_split_at_the_commas_between_its_values(value, items):
+    assert listed_of(value) == items

@@ -102,6 +102,39 @@ def test_own_user_agent_moves_behind_the_credentials() -> None:
     ]
 
 
+def test_mediasec_stands_between_supported_and_max_forwards() -> None:
+    one = template(
+        security_negotiation="mediasec",
+        security_mechanisms=("sdes-srtp;mediasec;q=0.5", "msrp-tls"),
+        support_path=True,
+    )
+    verify = b"Security-Verify: dtls-srtp\r\n"
+    message = built(one, verify=verify, credentials=CREDENTIALS)
+    assert names(message)[8:] == [
+        "Supported",
+        "Security-Client",
+        "Security-Client",
+        "Security-Verify",
+        "Require",
+        "Proxy-Require",
+        "Max-Forwards",
+        "Authorization",
+        "Content-Length",
+    ]
+    assert message.all("security-client") == ["sdes-srtp;mediasec", "msrp-tls"]
+    assert message.first("require") == message.first("proxy-require") == "mediasec"
+    after_494 = built(one, verify=verify, after_494=True)
+    assert "Security-Client" not in names(after_494)
+    assert after_494.first("security-verify") == "dtls-srtp"
+
+
+def test_without_mediasec_nothing_of_it_is_written() -> None:
+    one = template(security_mechanisms=("msrp-tls",))
+    assert build_register(one, CLIENT, verify=b"X: y\r\n", after_494=True) == build_register(
+        one, CLIENT
+    )
+
+
 def test_no_user_agent_no_header() -> None:
     assert "User-Agent" not in names(built(template()))
     assert "User-Agent" not in names(built(template(user_agent_own=True)))

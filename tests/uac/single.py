@@ -194,6 +194,7 @@ def render(request: Request, response: Response) -> bytes:
         value = getattr(response, name.lower().replace("-", "_"))
         if value is not None:
             headers.append(f"{name}: {value}")
+    headers += [f"Security-Server: {mechanism}" for mechanism in response.security_server]
     if response.nextnonce:
         headers.append(f'Authentication-Info: nextnonce="{response.nextnonce}"')
     return reply(request, response.code, *headers)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pump import MS, S
-from reference.exchange import Challenge, Contact, Next, Response, Send, Wait
+from reference.exchange import Agreement, Challenge, Contact, Next, Response, Send, Wait
 from reference.uac import (
     Registration,
     classify,
@@ -65,6 +65,20 @@ policies = st.builds(
     nonce_reuse=st.booleans(),
     timer_t1_ms=st.sampled_from([100, 500]),
     timer_b_ms=st.sampled_from([32000, 33333]),
+    security_negotiation=st.sampled_from(["no", "mediasec"]),
+    security_mechanisms=st.sampled_from(
+        [(), ("sdes-srtp;mediasec",), ("dtls-srtp;mediasec;q=0.5", "msrp-tls")]
+    ),
+)
+servers = st.one_of(
+    st.just(()),
+    st.lists(
+        st.sampled_from(
+            ["sdes-srtp;mediasec", "msrp-tls;q=0.1;mediasec", "dtls-srtp", "tls", "none"]
+        ),
+        min_size=1,
+        max_size=4,
+    ).map(tuple),
 )
 auth_sets = st.lists(st.sampled_from(sorted(AUTHS)), unique=True, max_size=3).map(
     lambda names: tuple(AUTHS[name] for name in names)
@@ -98,17 +112,21 @@ successes = st.builds(
     readable=st.sampled_from([True] * 9 + [False]),
 )
 good = st.just(Response(200, contacts=(Contact("uri", 120),)))
-challenged = st.one_of(plain_challenges.map(lambda c: (c,)), st.lists(challenges, max_size=3)).map(
-    lambda found: Response(
+challenged = st.builds(
+    lambda found, mechanisms: Response(
         407 if found and found[0].proxy else 401,
         challenges=tuple(found),
-    )
+        security_server=mechanisms,
+    ),
+    st.one_of(plain_challenges.map(lambda c: (c,)), st.lists(challenges, max_size=3)),
+    servers,
 )
 failures = st.builds(
     Response,
     code=st.sampled_from([int(code) for code in FAILURE_CODES.split()]),
     retry_after=st.sampled_from([None, None, None, 0, 4, 9999]),
     min_expires=st.sampled_from([None, 60, 300, 7200]),
+    security_server=servers,
 )
 responses = st.one_of(successes, good, good, challenged, challenged, failures)
 steps = st.builds(
@@ -177,6 +195,7 @@ class Comparison:
         assert request.expires == sent.expires
         assert request.destination == REGISTRARS[sent.address]
         self.one.check_credentials(request, sent.credentials)
+        self.check_agreement(request, sent.agreement)
         if self.last is not None:
             assert request.cseq == self.last.cseq + 1
             assert request.call_id == self.last.call_id
@@ -187,6 +206,16 @@ class Comparison:
         assert status.state == self.model.state
         assert (status.cseq, status.call_id) == (request.cseq, request.call_id)
         assert self.one.gauges() == {self.model.state: 1}
+
+    def check_agreement(self, request: Request, agreement: Agreement | None) -> None:
+        """The headers of RFC 3329, in their order."""
+        expected: list[tuple[str, str]] = []
+        if agreement is not None:
+            expected += [("security-client", one) for one in agreement.client]
+            expected += [("security-verify", one) for one in agreement.verify]
+            expected += [("require", "mediasec"), ("proxy-require", "mediasec")]
+        names = {"security-client", "security-verify", "require", "proxy-require"}
+        assert [header for header in request.headers if header[0] in names] == expected
 
     def apply(self, step: Step, request: Request) -> Next:
         """Lets the registrar do as the step says."""

@@ -188,8 +188,6 @@ NOT_YET = "not yet acted on"
 """In every message about something that is read and kept, but changes nothing yet."""
 
 DEFERRED: Mapping[str, object] = {
-    "security_negotiation": "no",
-    "security_mechanisms": (),
     "keep_alive_interval": 0,
     "cos": 0,
     "@probe_interval": 0,

@@ -49,6 +49,11 @@ cdef inline uint32_t skip_blanks(const char* data, uint32_t position, uint32_t e
 cdef bint next_parameter(const char* data, uint32_t* position, uint32_t end,
                          Span* name, Span* value) noexcept nogil
 
+# The next value of a comma-separated list at or after *position (RFC 3261 7.3.1), without blanks
+# around it; commas inside quotes and angle brackets do not end it. False: no more.
+cdef bint next_listed(const char* data, uint32_t* position, uint32_t end,
+                      Span* value) noexcept nogil
+
 # The offset behind a name-addr or addr-spec that begins at `position` (so: where its header
 # parameters begin), its URI in `uri`; end + 1: unreadable (a quote or bracket never closes).
 cdef uint32_t skip_address(const char* data, uint32_t position, uint32_t end,

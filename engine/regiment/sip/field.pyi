@@ -11,6 +11,13 @@ def parameters_of(value: bytes) -> list[tuple[bytes, bytes]]:
     before the first semicolon, and between a value and the next one, is passed over.
     """
 
+def listed_of(value: bytes) -> list[bytes]:
+    """The values of a comma-separated list, without empty ones.
+
+    A comma inside a quoted string or angle brackets belongs to its value; where one of those never
+    closes, the value goes to the end.
+    """
+
 def address_of(value: bytes) -> tuple[bytes, bytes] | None:
     """The URI of a name-addr or addr-spec, and what follows it (its header parameters).
 

@@ -65,6 +65,28 @@ cdef bint next_parameter(const char* data, uint32_t* position, uint32_t end,
     return True
 
 
+cdef bint next_listed(const char* data, uint32_t* position, uint32_t end,
+                      Span* value) noexcept nogil:
+    cdef uint32_t p = position[0]
+    cdef bint bracketed = False
+    while p < end and (is_blank(data[p]) or data[p] == c','):
+        p += 1
+    value.start = p
+    while p < end and (bracketed or data[p] != c','):
+        if data[p] == c'"':
+            p = closing_quote(data, p + 1, end)
+        elif data[p] == c'<':
+            bracketed = True
+        elif data[p] == c'>':
+            bracketed = False
+        if p < end:
+            p += 1
+    value.length = p - value.start
+    value[0] = trimmed(data, value[0])
+    position[0] = p
+    return value.length > 0
+
+
 cdef uint32_t skip_address(const char* data, uint32_t position, uint32_t end,
                            Span* uri) noexcept nogil:
     cdef const char* close
@@ -99,6 +121,15 @@ def parameters_of(bytes value not None):
     while next_parameter(value, &position, <uint32_t>len(value), &name, &text):
         found.append((value[name.start:name.start + name.length],
                       value[text.start:text.start + text.length]))
+    return found
+
+
+def listed_of(bytes value not None):
+    cdef uint32_t position = 0
+    cdef Span item
+    found = []
+    while next_listed(value, &position, <uint32_t>len(value), &item):
+        found.append(value[item.start:item.start + item.length])
     return found
 
 

@@ -17,6 +17,9 @@ cdef struct Fill:
     Text contact                  # whole URI of @contact (without brackets), or length 0
     Text line                     # 7 letters, or length 0
     Text credentials              # whole header lines "Authorization: …\r\n", or length 0
+    # used where the policy negotiates security (RFC 3329) alone:
+    Text verify                   # whole header lines "Security-Verify: …\r\n", or length 0
+    bint after_494                # the request that a 494 led to: it names no mechanisms of ours
 
 # Which of a template's endings a request takes: a sum of these.
 cdef enum:
@@ -39,12 +42,17 @@ cdef class Template:
     cdef Text contact_scheme         # "sip:" or "sips:"
     cdef Text contact_host           # "@host:port[;transport=TCP]"
     cdef Text[4] after_contact       # ">[;parameters]", CRLF, "Expires: "
-    cdef Text[4] after_expires       # CRLF, Allow … up to the credentials
+    # CRLF, Allow … up to the credentials; with mediasec up to Security-Client
+    cdef Text[4] after_expires
+    cdef bint mediasec
+    cdef Text security_client        # whole lines, one a mechanism
+    cdef Text[4] after_verify        # Require, Proxy-Require, Max-Forwards … up to the credentials
     cdef Text[4] ending              # what follows the credentials, with the empty line
 
     # Writes the REGISTER (un-REGISTER: expires == 0); returns its length, or -1: `room` is less
     # than bound(fill).
     cdef int build(self, char* out, uint32_t room, const Fill* fill) noexcept nogil
+    cdef char* put_agreement(self, char* p, const Fill* fill, int kind) noexcept nogil
     cdef char* put_contact(self, char* p, const Fill* fill) noexcept nogil
     cdef Text _keep(self, str piece)
     cdef int _compile_tail(self, int kind, policy, dict name) except -1

@@ -21,6 +21,9 @@ OWN_NAMES: Final[frozenset[str]]
 SECURE_PROTOCOLS: Final[tuple[str, ...]]
 """Transports over which a sips: server_uri makes a sips: Contact."""
 
+MEDIASEC: Final[str]
+"""Value of `security_negotiation`, and the option tag that goes along."""
+
 @final
 class Template:
     """A REGISTER with holes. `request_uri` is the Request-URI as sent, which is the digest URI."""
@@ -52,14 +55,18 @@ def build_register(
     generation: int = 0,
     salt: int = 0,
     credentials: bytes = b"",
+    verify: bytes = b"",
+    after_494: bool = False,
     room: int | None = None,
 ) -> bytes | None:
     """Fill `template`: the REGISTER, or with `expires` 0 the un-REGISTER.
 
     `client_uri` goes into From and To (see `sip.uri.identity_uri`), `contact` replaces scheme,
     user, host and port of the Contact, `line` is added to it, `call_id` are 16 raw bytes and
-    `credentials` whole header lines. None: `room` is less than the request can need. Raises
-    `ValueError` for a `call_id` of another length or a negative `expires`.
+    `credentials` and `verify` (Security-Verify) whole header lines; `after_494` leaves
+    Security-Client out. The last two count only with `security_negotiation=mediasec`. None: `room`
+    is less than the request can need. Raises `ValueError` for a `call_id` of another length or a
+    negative `expires`.
     """
 
 def contact_uri(

@@ -23,9 +23,11 @@ COMPACT_NAMES = {
 OWN_NAMES = frozenset({
     "via", "route", "record-route", "from", "to", "call-id", "cseq", "contact", "expires",
     "allow", "supported", "max-forwards", "user-agent", "authorization", "proxy-authorization",
-    "content-length", "content-type", "require", "proxy-require", "body",
+    "content-length", "content-type", "require", "proxy-require", "body", "security-client",
+    "security-server", "security-verify",
 })
 SECURE_PROTOCOLS = ("tls", "wss")
+MEDIASEC = "mediasec"
 
 cdef enum:
     CALL_ID_BYTES = 16
@@ -97,6 +99,12 @@ def _split_unquoted(text):
     return [*parts, text[start:]]
 
 
+def _mechanism(text):
+    """A security mechanism without its preference, which Asterisk never sends."""
+    parts = [part.strip() for part in _split_unquoted(text)]
+    return ";".join(part for part in parts if part and part.partition("=")[0].strip() != "q")
+
+
 @cython.final
 cdef class Template:
 
@@ -125,6 +133,9 @@ cdef class Template:
             f" REGISTER\r\n{_extra_headers(policy.server_uri)}{name['Contact']}: <")
         self.contact_scheme = self._keep("sips:" if secure else "sip:")
         self.contact_host = self._keep(f"@{shown_host}:{port}{suffix}")
+        self.mediasec = policy.security_negotiation == MEDIASEC
+        self.security_client = self._keep("".join(
+            f"Security-Client: {_mechanism(text)}\r\n" for text in policy.security_mechanisms))
         for kind in range(4):
             self._compile_tail(kind, policy, name)
         self.fixed_bytes = <uint32_t>sum(len(piece) for piece in self.kept) + 1
@@ -145,13 +156,19 @@ cdef class Template:
             tail += f"Allow: {ALLOW}\r\n"
         if tags:
             tail += f"{name['Supported']}: {', '.join(tags)}\r\n"
+        if self.mediasec:
+            self.after_expires[kind] = self._keep(tail)
+            tail = f"Require: {MEDIASEC}\r\nProxy-Require: {MEDIASEC}\r\n"
         if not kind & WITH_CREDENTIALS:
             tail += own_agent
         tail += f"Max-Forwards: {policy.max_forwards}\r\n"
         if not policy.user_agent_own:
             tail += agent
         self.after_contact[kind] = self._keep(f">{parameters}\r\nExpires: ")
-        self.after_expires[kind] = self._keep(tail)
+        if self.mediasec:
+            self.after_verify[kind] = self._keep(tail)
+        else:
+            self.after_expires[kind] = self._keep(tail)
         self.ending[kind] = self._keep(
             (own_agent if kind & WITH_CREDENTIALS else "")
             + f"{name['Content-Length']}:  0\r\n\r\n")
@@ -168,7 +185,7 @@ cdef class Template:
     cdef uint64_t bound(self, const Fill* fill) noexcept nogil:
         return (NUMBERS_BYTES + <uint64_t>self.fixed_bytes + 2 * <uint64_t>fill.client_uri.length
                 + fill.contact_user.length + fill.contact.length + fill.line.length
-                + fill.credentials.length)
+                + fill.credentials.length + fill.verify.length)
 
     cdef int build(self, char* out, uint32_t room, const Fill* fill) noexcept nogil:
         cdef char* p = out
@@ -196,10 +213,20 @@ cdef class Template:
         p = put(p, &self.after_contact[kind])
         p = put_number(p, <uint64_t>fill.expires)
         p = put(p, &self.after_expires[kind])
+        if self.mediasec:
+            p = self.put_agreement(p, fill, kind)
         if fill.credentials.length:      # without any there is no address to copy from either
             p = put(p, &fill.credentials)
         p = put(p, &self.ending[kind])
         return <int>(p - out)
+
+    cdef char* put_agreement(self, char* p, const Fill* fill, int kind) noexcept nogil:
+        """RFC 3329 as Asterisk has it: our mechanisms, those of the other side, Require."""
+        if not fill.after_494:
+            p = put(p, &self.security_client)
+        if fill.verify.length:
+            p = put(p, &fill.verify)
+        return put(p, &self.after_verify[kind])
 
     cdef char* put_contact(self, char* p, const Fill* fill) noexcept nogil:
         cdef Text piece
@@ -288,7 +315,8 @@ cdef int fill_from(Fill* fill, bytes client_uri, bytes contact_user, bytes conta
     fill.contact_user = text_of(contact_user)
     fill.contact = text_of(contact)
     fill.line = text_of(line)
-    fill.credentials = text_of(b"")
+    fill.credentials = fill.verify = text_of(b"")
+    fill.after_494 = False
     return 0
 
 
@@ -296,7 +324,8 @@ def build_register(Template template not None, bytes client_uri not None, *,
                    bytes contact_user=b"", bytes contact=b"", bytes line=b"",
                    bytes call_id=bytes(16), uint32_t cseq=1, int64_t expires=3600,
                    uint64_t from_tag=0, uint32_t slot=0, uint32_t generation=0,
-                   uint64_t salt=0, bytes credentials=b"", room=None):
+                   uint64_t salt=0, bytes credentials=b"", bytes verify=b"",
+                   bint after_494=False, room=None):
     cdef Fill fill
     cdef bytes out
     cdef int length
@@ -304,6 +333,7 @@ def build_register(Template template not None, bytes client_uri not None, *,
         raise ValueError("call_id is 16 raw bytes, expires not negative")
     fill_from(&fill, client_uri, contact_user, contact, line)
     fill.credentials = text_of(credentials)
+    fill.verify, fill.after_494 = text_of(verify), after_494
     fill.call_id = <const uint8_t*>PyBytes_AS_STRING(call_id)
     fill.slot, fill.generation, fill.salt = slot, generation, salt
     fill.cseq, fill.expires, fill.from_tag = cseq, expires, from_tag

@@ -12,6 +12,7 @@ from regiment.timing.pacer cimport next_random, unit_interval
 from regiment.uac.challenge cimport (
     ANSWERED, STALE_ANSWERED, take_authentication_info, take_challenges,
 )
+from regiment.uac.annex cimport annexes_free
 from regiment.uac.credentials cimport Nonce, nonces_free
 from regiment.uac.grant cimport granted_s
 from regiment.uac.ledger cimport entry_pulse, mark_of
@@ -24,6 +25,9 @@ from regiment.uac.registration cimport (
     CACHED, EVER, FALLBACK_423, GOING, ICMP_ONCE, IN_QUEUE, IN_SEND, LEAVING, MOVING, PENDING,
     R_REJECT, R_RELEASE, R_START, R_SUCCESS, R_UNREGISTER, R_WAIT, REPEATED, SENT, SETTLED,
     registration_advance,
+)
+from regiment.uac.security cimport (
+    forget_security_server, security_verify, take_security_server,
 )
 from regiment.uac.transaction cimport (
     TX_PROCEEDING, TX_REQUEST, TX_TIMER_E, TX_TIMER_F, TX_TRYING, next_timer_e_ms,
@@ -254,6 +258,7 @@ cdef class Attempts(Population):
             return False
         record.address = <unsigned char>address
         nonces_free(&record.nonce)
+        forget_security_server(&record.annexes)      # it was agreed with the other one
         self.request(slot, record, target, False)
         return True
 
@@ -278,6 +283,8 @@ cdef class Attempts(Population):
         if code == 503 and message.retry_after > 0:
             target.addresses[record.address].gated_until_ns = now_ns + NS_PER_S * min(
                 message.retry_after, <int64_t>RETRY_AFTER_CAP_S)
+        if policy.mediasec and (code == 401 or code == 407 or code == 494):
+            take_security_server(&record.annexes, data, message)
         if code == 401 or code == 407:
             if self.answer(slot, record, target, data, message, now_ns):
                 return 0
@@ -471,6 +478,7 @@ cdef class Attempts(Population):
         self.cells.rows[target.row].attempts[<int>K_UNREGISTER][outcome] += 1
         record.expires_ns = 0
         record.granted_s = 0
+        annexes_free(&record.annexes)
         return self.settle(slot, record, target, now_ns)
 
     cdef int settle(self, uint32_t slot, Record* record, Target target, int64_t now_ns) except -1:
@@ -536,8 +544,11 @@ cdef class Attempts(Population):
         fill.contact.length = record.contact_length
         fill.line.data = record.line
         fill.line.length = 7 if policy.line else 0
-        fill.credentials.data = NULL
-        fill.credentials.length = 0
+        fill.credentials.data = fill.verify.data = NULL
+        fill.credentials.length = fill.verify.length = 0
+        if policy.mediasec:
+            fill.verify = security_verify(record.annexes)
+            fill.after_494 = record.code == 494 and record.rounds == 0
 
     cdef int contact_of(self, Record* record, PolicyState policy, char* out) noexcept nogil:
         """The Contact URI as it is sent."""

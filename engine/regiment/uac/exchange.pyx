@@ -26,8 +26,7 @@ from regiment.uac.transaction cimport (
 )
 
 from regiment import model
-from regiment.sip.names import METHODS
-from regiment.uac.endpoints import NO_ENDPOINT
+from regiment.sip import names
 
 cdef int64_t NS_PER_MS = 1_000_000
 
@@ -160,7 +159,7 @@ cdef class Exchange(Attempts):
         cdef int meant = self._meant_by(datagram.data, message, &slot)
         cdef int status, group
         cdef bytes redirect
-        destination = self.endpoints.at(self.records[slot].endpoint if slot >= 0 else NO_ENDPOINT)
+        destination = self.endpoints.at(self.records[slot].endpoint if slot >= 0 else 0)
         redirect = destination.redirect
         self.cells.inbound[<int>destination.row][message.method] += 1
         status = self.inbound.status_for(message, meant, PyBytes_GET_SIZE(redirect) > 0)
@@ -200,7 +199,7 @@ cdef class Exchange(Attempts):
         host = (<bytes>address[:length]).decode("ascii")
         self.correspondence.tell(model.Call(
             self.name_of(record), self.endpoints.at(record.endpoint).endpoint,
-            METHODS[message.method] or "other", status,
+            names.METHODS[message.method] or "other", status,
             f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
         return 0
 

@@ -1,6 +1,7 @@
 # The registrations of one worker: records, what they share, and how a state follows another.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from regiment.sip.request cimport Template
+from regiment.uac.annex cimport Annex
 from regiment.uac.credentials cimport Keyring, Nonce
 from regiment.uac.lines cimport Lines
 from regiment.uac.policy cimport Rules
@@ -52,6 +53,7 @@ cdef struct Record:
     Nonce* nonce
     uint32_t last_mark, last_nc    # of the last request with credentials: its nonce, its count
     char* text             # client_uri, contact_user, contact, name
+    Annex* annexes         # what few have: annex.pxd
     char* reason           # NUL-terminated reason phrase of the last failure, or NULL
     uint32_t generation, cseq
     uint32_t policy
@@ -76,7 +78,7 @@ cdef class PolicyState:
     cdef Target target
     cdef uint16_t socket
     cdef int group_row             # of the scoreboard; NO_GROUP: counted nowhere
-    cdef bint line
+    cdef bint line, mediasec
     cdef uint8_t ha2[4][32]
     cdef bint ha2_known[4]
     cdef int need_ha2(self, int algorithm) except -1

@@ -26,6 +26,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from regiment.sip.digest cimport ha2 as digest_ha2
+from regiment.uac.annex cimport annexes_free
 from regiment.uac.cells cimport NO_GROUP
 from regiment.uac.credentials cimport nonces_free
 from regiment.uac.policy cimport (
@@ -85,6 +86,7 @@ cdef class PolicyState:
         self.socket = socket
         self.group_row = NO_GROUP
         self.line = policy.line
+        self.mediasec = template.mediasec
         self.rules.expiration_s = policy.expiration
         self.rules.max_random_initial_delay_s = policy.max_random_initial_delay
         self.rules.retry_interval_s = policy.retry_interval
@@ -125,6 +127,7 @@ cdef class Population:
         cdef uint32_t slot
         for slot in range(self.count):
             nonces_free(&self.records[slot].nonce)
+            annexes_free(&self.records[slot].annexes)
             free(self.records[slot].text)
             free(self.records[slot].reason)
         free(self.records)
@@ -227,6 +230,7 @@ cdef class Population:
             self.line_remove(slot)
         self.take_endpoint(record, "", "")
         nonces_free(&record.nonce)
+        annexes_free(&record.annexes)
         free(record.text)
         free(record.reason)
         record.text = record.reason = NULL
