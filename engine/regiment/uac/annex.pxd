@@ -13,7 +13,7 @@ cdef struct Annex:
 
 # The block of a kind; NULL: there is none.
 cdef const Annex* annex_find(const Annex* head, int kind) noexcept nogil
-# The block of that kind holds these bytes from now on (none: there is no such block). Equal ones are
-# left where they are. Without memory for it there is none.
+# The block of that kind holds these bytes from now on (none: there is no such block). Equal ones
+# are left where they are. Without memory for it there is none.
 cdef void annex_put(Annex** head, int kind, const char* data, uint32_t length) noexcept nogil
 cdef void annexes_free(Annex** head) noexcept nogil

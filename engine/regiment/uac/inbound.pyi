@@ -6,8 +6,6 @@ from typing_extensions import disjoint_base
 class Correspondence:
     """The matched requests that are told of: at most 100 a second, and 10 OPTIONS."""
 
-    def __init__(self) -> None: ...
-
 @disjoint_base
 class Inbound:
     """Answers to requests; one object a worker."""

@@ -89,7 +89,7 @@ cdef bint line_in(const char* data, const Message* message, int which, Span* out
 cdef class Correspondence:
     """The requests that are told of, until somebody takes them."""
 
-    def __init__(self):
+    def __cinit__(self):
         self.calls = []
         self.second_s = -1
 
