@@ -120,3 +120,19 @@ def test_a_demo_ends_with_counts_that_agree():
     assert {row["verdict"] for row in document["comparison"]} == {"agree"}
     assert "/metrics" in done.stderr
     assert "registered" in done.stderr.splitlines()[1]
+
+
+@pytest.mark.system
+def test_a_demo_with_a_log_in_json_writes_nothing_else_to_it():
+    arguments = ["demo", "--trunks", "20", "--seconds", "1", "--workers", "1", "--api", "none"]
+    done = subprocess.run(
+        [sys.executable, "-m", "regiment.cli", *arguments, "--json", "--log-format", "json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert events[0].startswith("20 trunks at the registrar")
+    assert any("registered 0/20" in event for event in events)
+    assert json.loads(done.stdout)["registered"] == 20

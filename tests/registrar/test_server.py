@@ -112,6 +112,14 @@ def test_summary_on_stdout_is_alone_there(capfd: pytest.CaptureFixture[str]) -> 
     assert "listening on 127.0.0.1:" in written.err
 
 
+def test_a_log_in_json_is_json_to_the_last_line(capfd: pytest.CaptureFixture[str]) -> None:
+    options = ["--bind", "127.0.0.1:0", "--no-auth", "--seconds", "0", "--log-format", "json"]
+    assert invoke(["registrar", *options, "--json", "-"]) == 0
+    lines = [orjson.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert lines[0]["event"].startswith("listening on 127.0.0.1:")
+    assert {line["level"] for line in lines} == {"info"}
+
+
 def test_metrics_are_served_and_agree(start: Any) -> None:
     process, place = start("--any-user", "secret", "--api", "127.0.0.1:0")
     assert process.stderr is not None

@@ -56,6 +56,8 @@ class Plan(msgspec.Struct, frozen=True):
     workers: int
     api: tuple[str, int] | None
     json: bool = False
+    logs_json: bool = False
+    """Whatever goes to stderr is a line of the log."""
 
 
 def demo(
@@ -81,7 +83,8 @@ def demo(
     Everything runs on loopback and in a temporary directory. The trunks ask for an expiry of 16 s,
     so that refreshes show. Ctrl-C ends it early, with the summary. Exit 1 if the counts differ.
     """
-    repeats = logs.set_up(log_format, level="warning")
+    as_json = log_format == "json"
+    repeats = logs.set_up(log_format, level="info" if as_json else "warning")
     stagger_s = stagger_for(trunks)
     plan = Plan(
         trunks=trunks,
@@ -89,6 +92,7 @@ def demo(
         workers=workers or usable_cores(),
         api=parse_api(api),
         json=json,
+        logs_json=as_json,
     )
     return uvloop.run(Demo(plan, repeats).run())
 
@@ -144,12 +148,15 @@ class Demo:
 
     async def _hold(self, engine: Coordinator, registrar: registrar_pool.RegistrarPool) -> int:
         started_s, at_start = time.monotonic(), engine.snapshot()
-        _say(
+        say = logger.info if self._plan.logs_json else _say
+        say(
             f"{engine.registrations:,} trunks at the registrar {address.join(*registrar.address)}, "
             f"{len(engine.seats)} workers, {self._plan.seconds:g} s"
             + (f"; metrics at {engine.url}/metrics" if engine.url else "")
         )
-        with view.open_view(engine.registrations, title="regiment demo") as shown:
+        with view.open_view(
+            engine.registrations, title="regiment demo", logged=self._plan.logs_json
+        ) as shown:
             showing = asyncio.create_task(self._show(engine, shown))
             try:
                 await self._until_time(engine, registrar)

@@ -7,11 +7,13 @@ import contextlib
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import orjson
+import structlog
 import typer
 import uvloop
 
@@ -24,6 +26,8 @@ from regiment.registrar.faults import Faults, parse_delay, parse_percent, parse_
 from regiment.registrar.settings import Settings
 from regiment.registrar.users import Users, read_range, read_user, read_users
 from regiment.version import VERSION
+
+logger = structlog.get_logger()
 
 LINE_S = 10.0
 _PORT = 5060
@@ -207,7 +211,7 @@ def registrar(
         api=None if api == "none" else address.split(api),
         open_metrics=open_metrics,
     )
-    return uvloop.run(_run(options, seconds, json))
+    return uvloop.run(_run(options, seconds, json, logger.info if log_format == "json" else _put))
 
 
 def _gather(names: list[str], file: Path | None, ranges: list[str], anybody: str | None) -> Users:
@@ -234,7 +238,14 @@ def _gather(names: list[str], file: Path | None, ranges: list[str], anybody: str
     return users
 
 
-async def _run(options: Options, seconds: float | None, json: str) -> int:
+def _put(line: str) -> None:
+    logs.put_line(line, sys.stderr)
+
+
+async def _run(
+    options: Options, seconds: float | None, json: str, say: Callable[[str], object]
+) -> int:
+    """The registrar's life; `say` takes the lines for people, which a log in JSON takes up."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -243,20 +254,27 @@ async def _run(options: Options, seconds: float | None, json: str) -> int:
     async with RegistrarPool(options) as pool:
         place = address.join(*pool.address)
         # With the summary on stdout, nothing else may be there.
-        print(f"listening on {place}", file=sys.stderr if json == "-" else sys.stdout, flush=True)
+        if json == "-":
+            say(f"listening on {place}")
+        else:
+            print(f"listening on {place}", flush=True)
         if pool.url:
-            print(f"metrics at {pool.url}/metrics", file=sys.stderr, flush=True)
-        await _watch(pool, stop, started_s, seconds)
+            say(f"metrics at {pool.url}/metrics")
+        await _watch(pool, stop, started_s, seconds, say)
     summary = summarise(pool, place, time.monotonic() - started_s)
     for line in tell(summary):
-        print(line, file=sys.stderr)
+        say(line)
     if json:
         _write(summary, json)
     return 0
 
 
 async def _watch(
-    pool: RegistrarPool, stop: asyncio.Event, started_s: float, seconds: float | None
+    pool: RegistrarPool,
+    stop: asyncio.Event,
+    started_s: float,
+    seconds: float | None,
+    say: Callable[[str], object],
 ) -> None:
     """A line every 10 s until stopped; raises `LocalError` when a process has died."""
     failing = asyncio.ensure_future(pool.wait())
@@ -278,9 +296,7 @@ async def _watch(
             now_s = time.monotonic()
             if now_s >= last_s + LINE_S:
                 counts = pool.counts()
-                print(
-                    progress_line(counts, last, now_s - started_s, now_s - last_s), file=sys.stderr
-                )
+                say(progress_line(counts, last, now_s - started_s, now_s - last_s))
                 last, last_s = counts, now_s
     finally:
         failing.cancel()

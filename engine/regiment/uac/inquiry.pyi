@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from regiment.model import Status
+from regiment.model import Policy, Status
 from regiment.uac.recovery import Recovery
 
 class Pattern(Protocol):
@@ -23,6 +23,8 @@ class Inquiry(Recovery):
         """Is there a registration of that name? Some 1 µs."""
     def status(self, name: str, now_ns: int) -> Status | None:
         """One registration for people; None: no such name here."""
+    def policy_of(self, name: str) -> Policy | None:
+        """What that registration shares with others; None: no such name here."""
     def slots(self) -> int:
         """Registrations stand in the slots below this number, perhaps not in all of them."""
     def names(self, start: int, count: int) -> list[str]:

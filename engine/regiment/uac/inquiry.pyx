@@ -47,6 +47,12 @@ cdef class Inquiry(Recovery):
             return None
         return self._status_of(<uint32_t>slot, now_ns, True)
 
+    def policy_of(self, name):
+        cdef int64_t slot = self.find(name)
+        if slot < 0 or self.records[slot].flags & LEAVING:
+            return None
+        return (<PolicyState>self.policies[self.records[slot].policy]).policy
+
     cdef object _status_of(self, uint32_t slot, int64_t now_ns, bint with_changes):
         cdef Record* record = &self.records[slot]
         cdef PolicyState policy = <PolicyState>self.policies[record.policy]
