@@ -259,3 +259,5 @@ class Status(msgspec.Struct, frozen=True):
     """Of the binding that stands; None: none does."""
     changes: tuple[Change, ...] = ()
     """The last ones of a registration that is not registered, oldest first."""
+    options: dict[str, str] = {}
+    """What it is set to, by the names of options; only where one registration is asked for."""

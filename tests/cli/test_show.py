@@ -77,9 +77,13 @@ def test_one_registration_is_a_row_and_its_parameters(api, capsys):
         failure_class="throttled",
     )  # fmt: skip
     place = schema.AffinityOf("192.0.2.9:5060", "udp", "192.0.2.1:5060", ["<sip:p;lr>"], [], [])
+    options = {"expiration": "120", "line": "true", "@max_rate": "5"}
     api.registrations = [
-        registration("a/b %ü", state="waiting", changes=[change], affinity=place)
-    ]
+        registration(
+            "a/b %ü", state="waiting", changes=[change], affinity=place, line="abcdefg",
+            options=options,
+        )
+    ]  # fmt: skip
     code, out, _ = run(capsys, "show", "registration", "a/b %ü")
     assert code == 0
     lines = out.splitlines()
@@ -90,6 +94,8 @@ def test_one_registration_is_a_row_and_its_parameters(api, capsys):
     values = {name.strip(): value.strip() for name, value in shown.items()}
     assert values["affinity.address"] == "192.0.2.9:5060"
     assert values["affinity.service_route"] == "<sip:p;lr>"
+    assert (values["expiration"], values["line"]) == ("120", "true abcdefg")
+    assert values["@max_rate"] == "5"
     assert values["is_held"] == "false"
     assert values["failing_since"] == ""
     assert values["expires_in_s"] == "3541.2"

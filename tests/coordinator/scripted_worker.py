@@ -138,6 +138,9 @@ class Core:
             acts.write(f"{action} {name}\n")
         return True
 
+    def policy_of(self, name: str) -> Policy | None:
+        return None
+
     def status(self, name: str, now_ns: int) -> Status | None:
         if name not in self._names:
             return None

@@ -124,6 +124,9 @@ class Core:
     def remaining(self) -> int:
         return self.unsettled
 
+    def policy_of(self, name: str) -> Policy | None:
+        return None
+
     def status(self, name: str, now_ns: int) -> Status | None:
         if name not in [one.name for one in self.registrations]:
             return None

@@ -149,8 +149,15 @@ def print_array(items: Iterable[Any]) -> None:
 
 
 def parameters_of(found: RegistrationOf) -> dict[str, str]:
-    """Everything of it as text: options and state alike, nested ones with a dot."""
-    return dict(_flat("", msgspec.to_builtins(found)))
+    """Everything of it as text: options and state alike, what is nested with a dot."""
+    state = msgspec.to_builtins(found)
+    options = state.pop("options") or {}
+    return {**dict(_flat("", state)), **options, "line": _line_of(found, options)}
+
+
+def _line_of(found: RegistrationOf, options: dict[str, str]) -> str:
+    """`line` is an option, true or false, and where it is true there are letters beside it."""
+    return " ".join(filter(None, (options.get("line", ""), found.line)))
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:

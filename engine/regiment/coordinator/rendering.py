@@ -68,6 +68,7 @@ def registration_of(status: Status, now_s: float) -> schema.RegistrationOf:
             )
             for change in status.changes
         ],
+        options=status.options or None,
     )
 
 

@@ -112,6 +112,8 @@ class RegistrationOf(msgspec.Struct, frozen=True, kw_only=True):
     affinity: AffinityOf | None
     changes: list[ChangeOf]
     """The last ones of a registration that is not registered, oldest first; empty in lists."""
+    options: dict[str, str] | None = None
+    """What it is set to, by the names of options in the file; null in lists."""
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -11,9 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from regiment.errors import LocalError
 from regiment.worker import control
 from regiment.worker.pattern import compile_pattern
+from regiment.worker.settings import options_of
 
 PART_NS = 1_000_000
 """So long answering goes on before the turns have their way."""
@@ -50,6 +53,8 @@ class Answers:
         match ask.question:
             case control.StatusOf(name):
                 status = self._engine.status(name, self._clock_ns())
+                if status is not None and (policy := self._engine.policy_of(name)) is not None:
+                    status = msgspec.structs.replace(status, options=options_of(policy))
                 self._say(control.Answer(ask.number, control.Known(status)))
             case question:
                 task = asyncio.get_running_loop().create_task(self._answer(ask.number, question))

@@ -1,0 +1,54 @@
+"""What a registration is set to, under the names that options have in the file."""
+
+from __future__ import annotations
+
+from regiment.config.uri import redact
+from regiment.model import Policy
+
+_OURS = frozenset(
+    {
+        "refresh_jitter",
+        "retry_jitter",
+        "nonce_reuse",
+        "probe_interval",
+        "follow_redirects",
+        "max_rate",
+        "max_outstanding",
+        "failover",
+        "group",
+    }
+)
+_NOT_OF_A_REGISTRATION = frozenset(
+    {
+        "user_agent_own",
+        "timer_t1_ms",
+        "timer_b_ms",
+        "compact_headers",
+        "disable_rport",
+        "max_forwards",
+        "options",
+    }
+)
+
+
+def options_of(policy: Policy) -> dict[str, str]:
+    """Option -> value, written as Asterisk's command line writes it. No secret is among them."""
+    options = {
+        f"@{name}" if name in _OURS else name: _written(getattr(policy, name))
+        for name in Policy.__struct_fields__
+        if name not in _NOT_OF_A_REGISTRATION
+    }
+    options |= {f"@{name.lstrip('@')}": _written(value) for name, value in policy.options}
+    options["support_outbound"] = "yes" if policy.support_outbound else "no"
+    return options
+
+
+def _written(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return f"{value:g}"
+        case tuple():
+            return ",".join(redact(str(each)) for each in value)
+    return redact(str(value))
