@@ -90,6 +90,7 @@ def test_nobody_holds_low_ports_and_a_successor_takes_them_again(open_folder):
             environ = {**os.environ, "PYTHONPATH": os.pathsep.join(PATHS)}
             options = ("--workers", "2", "--api", "127.0.0.1:0", "--user", "nobody")
             async with run_of([*command, *options], env=environ, cwd=open_folder) as run:
+                await run.said(" ready ")
                 await until(lambda: pool.counts()["bindings"] == TRUNKS)
                 first, second = run.workers()
                 assert [owner(pid) for pid in (run.process.pid, first, second)] == [NOBODY] * 3
