@@ -148,8 +148,10 @@ def silence_s(policy: Policy) -> float:
     """Return how long a registrar may say nothing before a registration is given up for good.
 
     Every attempt runs into timer_b and each retry waits its interval; infinite where retries last
-    beyond `NEVER_S`.
+    beyond `NEVER_S`, and where `@probe_interval` goes on after them.
     """
+    if policy.probe_interval:
+        return float("inf")
     retries = policy.max_retries
     interval_s = policy.retry_interval or policy.fatal_retry_interval
     if not interval_s:
@@ -188,8 +190,7 @@ def _silence(policies: Sequence[Policy], counts: Sequence[int]) -> list[Finding]
     return [
         Finding(
             f"silence of a registrar for {duration(after_s)} ends {count} registrations for good: "
-            "max_retries=4294967295 keeps them trying, and so will "
-            "@probe_interval once it is acted on"
+            "max_retries=4294967295 or @probe_interval keeps them trying"
         )
         for after_s, count in sorted(ended.items())
     ]

@@ -190,7 +190,6 @@ NOT_YET = "not yet acted on"
 DEFERRED: Mapping[str, object] = {
     "keep_alive_interval": 0,
     "cos": 0,
-    "@probe_interval": 0,
     "@follow_redirects": False,
     "@max_outstanding": 0,
     "@connection": "shared",
