@@ -57,6 +57,12 @@ def test_a_boolean_that_is_silently_no(word: str, tmp_path: Path) -> None:
     )
 
 
+def test_a_boolean_that_is_written_again_is_what_the_last_one_says(tmp_path: Path) -> None:
+    assert linted(tmp_path, UDP + MINIMAL + "support_path=ja\nSUPPORT_PATH=yes\n") == []
+    long = said(tmp_path, "support_path=yes\nsupport_path=" + "y" * 4000 + "\n")
+    assert len(long) < 150
+
+
 def test_booleans_of_transports_system_and_wizards_too(tmp_path: Path) -> None:
     text = UDP + "allow_reload=sure\n[system]\ntype=system\ncompact_headers=si\n"
     findings = linted(tmp_path, text, "[w]\ntype=wizard\nsends_auth=ok\naccepts_auth=ok\n")
@@ -179,6 +185,8 @@ def test_calls_that_would_be_sent_back_to_the_registrar(tmp_path: Path) -> None:
     assert finding.line == 9
     assert finding.message.startswith("calls matched by line would be sent back to the registrar")
     assert linted(tmp_path, text + "contact=sip:reg.example.com:5080\n") == []
+    direct = text.replace("line=yes", "@contact=sip:u@pbx\nline=yes")
+    assert linted(tmp_path, direct + "contact=sip:reg.example.com\n") == []
 
 
 CUT = [

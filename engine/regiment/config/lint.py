@@ -18,6 +18,8 @@ from regiment.model import ALGORITHMS, Auth, Finding, Policy, Registration, Tran
 
 REFUSED_S = 60
 """Many registrars answer 423 to less."""
+MAX_SHOWN_CHARS = 40
+"""Of a value that should be a word."""
 MAX_NAMED = 20
 """So many registrations are named one by one for one reason; the rest is counted."""
 
@@ -83,7 +85,8 @@ class Lint:
         self._look_for_twin(section, built, policy, registrar)
         if built.auths:
             self._look_at_auths(section, built, registrar)
-        if built.redirect and self._hop_of(built.redirect) == registrar:
+        goes_by_line = policy.line and not built.contact and built.redirect
+        if goes_by_line and self._hop_of(built.redirect) == registrar:
             said = (
                 "calls matched by line would be sent back to the registrar, which is the contact "
                 "of the endpoint's aor: use @contact, or name an endpoint whose aor is the PBX"
@@ -126,11 +129,13 @@ class Lint:
         self, kind: str, name: str, variables: Iterable[Variable], known: frozenset[str]
     ) -> list[str]:
         said = []
-        for variable in variables:
-            option, value = variable.name.lower(), variable.value
-            if option not in known or not value or boolean(value) or is_word_for_no(value):
+        last = {variable.name.lower(): variable for variable in variables}
+        for option, variable in last.items():
+            value = variable.value if option in known else ""
+            if not value or boolean(value) or is_word_for_no(value):
                 continue
-            message = f"{option}: '{value}' is no word for yes, and so it is no: write yes or no"
+            shown = value if len(value) <= MAX_SHOWN_CHARS else value[:MAX_SHOWN_CHARS] + "…"
+            message = f"{option}: '{shown}' is no word for yes, and so it is no: write yes or no"
             self._notes.add_at(message, variable, kind, name)
             said.append(message)
         return said
