@@ -76,8 +76,8 @@ def _put(console: Console, content: Text | Table) -> None:
 
 def _registrars(loads: list[Load]) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column("next hop")
-    for heading in ("trunks", "expires", "refresh", "REGISTER/s", "Asterisk: after", "REGISTER/s"):
+    table.add_column("next hop", overflow="fold")
+    for heading in ("trunks", "expires", "refresh", "REG/s", "Asterisk: after", "REG/s"):
         table.add_column(heading, justify="right")
     for load in loads[:SHOWN_REGISTRARS]:
         table.add_row(
@@ -140,8 +140,8 @@ def _print_beside(console: Console, report: Report) -> None:
         names = ", ".join(f"[{name}]" for name in report.shared_ports)
         _say(
             console,
-            f"{names}: Asterisk binds the same port. Give it an @bind=ADDRESS:PORT of "
-            "another one; Asterisk ignores options that begin with @.",
+            f"{names}: Asterisk binds the same port. Write @bind=ADDRESS:PORT with another one "
+            "beside bind; Asterisk ignores options that begin with @.",
         )
     else:
         _say(console, "no UDP transport binds the port that Asterisk binds.")
