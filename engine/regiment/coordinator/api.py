@@ -19,6 +19,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import ResponseSpec
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import (
     FromQuery,
     JSONBody,
@@ -40,6 +41,8 @@ from regiment.worker import control
 
 PROBLEM_TYPE = "application/json"
 _DETAIL_CHARS = 500
+_STRICT = tuple(each.__name__ for each in (schema.Many, schema.ManyToRegister, schema.ReloadWish))
+_BEARER: list[dict[str, list[str]]] = [{"token": []}]
 
 logger = structlog.get_logger()
 
@@ -206,6 +209,7 @@ async def shown_unregister(engine: TheEngine) -> schema.RegistrationOf:
     "/registrations/{name:str}/register",
     status_code=202,
     tags=["acts"],
+    security=_BEARER,
     summary="Refresh one registration now",
     description="With `fresh` it is un-REGISTERed first, and registers anew.",
     responses=problems(_404="There is none of that name.", _503=DOWN),
@@ -219,6 +223,7 @@ async def register(engine: TheEngine, name: Name, fresh: FromQuery[bool] = False
     "/registrations/{name:str}/unregister",
     status_code=202,
     tags=["acts"],
+    security=_BEARER,
     summary="Un-REGISTER one registration",
     description="It stays so until it is told to register.",
     responses=problems(_404="There is none of that name.", _503=DOWN),
@@ -232,6 +237,7 @@ async def unregister(engine: TheEngine, name: Name) -> schema.Done:
     "/registrations/register",
     status_code=202,
     tags=["acts"],
+    security=_BEARER,
     summary="Refresh several registrations, or all",
     responses=problems(_503=DOWN),
 )
@@ -244,6 +250,7 @@ async def register_many(engine: TheEngine, data: JSONBody[schema.ManyToRegister]
     "/registrations/unregister",
     status_code=202,
     tags=["acts"],
+    security=_BEARER,
     summary="Un-REGISTER several registrations, or all",
     responses=problems(_503=DOWN),
 )
@@ -278,6 +285,7 @@ async def _act_on_many(
     "/reload",
     status_code=200,
     tags=["engine"],
+    security=_BEARER,
     summary="Read the configuration again",
     responses=problems(
         _409="Not now, or it would remove too many registrations: nothing was changed.",
@@ -335,15 +343,23 @@ async def stream(
 @get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """What there is, for programs."""
-    return request.app.openapi_schema.to_schema()
+    return _document(request.app)
 
 
 @get("/docs", media_type="text/html", include_in_schema=False)
 async def docs(request: Request[Any, Any, Any]) -> Response[str]:
     """The same for people."""
-    page = page_of(request.app.openapi_schema.to_schema())
+    page = page_of(_document(request.app))
     policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
     return Response(page, headers={"Content-Security-Policy": policy})
+
+
+def _document(app: Litestar) -> dict[str, Any]:
+    """The OpenAPI document, and in it what litestar does not know: who forbids unknown fields."""
+    document = app.openapi_schema.to_schema()
+    for name in _STRICT:
+        document["components"]["schemas"][name]["additionalProperties"] = False
+    return document
 
 
 # ---- what goes wrong
@@ -415,8 +431,8 @@ def application(engine: Engine) -> Litestar:
     return Litestar(
         [
             *(metrics, livez, readyz, status, stream, reload, openapi, docs),
-            *(listed, shown, shown_register, shown_unregister),
             *(register, unregister, register_many, unregister_many),
+            *(listed, shown, shown_register, shown_unregister),
         ],
         dependencies={"engine": the_engine},
         exception_handlers={
@@ -430,7 +446,10 @@ def application(engine: Engine) -> Litestar:
         openapi_config=OpenAPIConfig(
             title="regiment",
             version=VERSION,
-            description="SIP registrations that are kept alive.",
+            description="SIP registrations that are kept alive. Over TCP changes want the token.",
+            components=Components(
+                security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}
+            ),
             render_plugins=[JsonRenderPlugin()],
         ),
         logging_config=None,

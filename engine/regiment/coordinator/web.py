@@ -299,8 +299,8 @@ class Gate:
             await _answer(send, refusal.status, refusal.detail)
             return
         body = await self._body(headers, receive)
-        if body is None or (body and scope["method"] in ("GET", "HEAD")):
-            await _answer(send, 413, f"a body has at most {BODY_BYTES} bytes, and a read has none")
+        if body is None:
+            await _answer(send, 413, f"a body has at most {BODY_BYTES} bytes")
             return
         given: Message | None = {"type": "http.request", "body": body, "more_body": False}
 

@@ -1,0 +1,161 @@
+"""The HTTP API of a real `regiment run`: fuzzed by its own description, and asked for secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from system.engine import SECRET, TRUNKS, Run, finish, regiment, registrar, until, write_config
+
+pytestmark = pytest.mark.system
+
+TOKEN = "t0k%n'ü"
+FUZZ = ("--seed", "1", "--max-examples", "40", "--phases", "examples,coverage,fuzzing")
+# "name some, or say all" and "a cursor is one that was given out" are no matter of a schema.
+EXCLUDED = ("--exclude-path", "/events", "--exclude-checks", "positive_data_acceptance")
+WRONG = (
+    "[wrong](trunk)\nclient_uri=sip:trunk1@127.0.0.1\noutbound_auth=wrong-auth\n"
+    f"[wrong-auth]\ntype=auth\nusername=trunk1\npassword={SECRET}-wrong\n"
+)
+
+
+def unix(run_socket: Path) -> httpx.AsyncClient:
+    transport = httpx.AsyncHTTPTransport(uds=str(run_socket))
+    return httpx.AsyncClient(base_url="http://engine", transport=transport)
+
+
+def test_the_api_keeps_to_its_own_description(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGIMENT_TOKEN", "token")
+
+    async def fuzz(run: Run) -> tuple[int, str]:
+        fuzzer = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).parent / "schemathesis"),
+            *("run", f"{run.url}/openapi.json", "--no-color", *FUZZ, *EXCLUDED),
+            *("-H", "Authorization: Bearer token"),
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await fuzzer.communicate()
+        return fuzzer.returncode or 0, said.decode()
+
+    async def work() -> None:
+        socket = tmp_path / "r.sock"
+        async with registrar() as pool:
+            config = write_config(tmp_path, pool.address[1])
+            arguments = ("--workers", "2", "--socket", str(socket))
+            async with regiment(config, *arguments) as run:
+                await run.said(" ready ")
+                workers = run.workers()
+                code, said = await fuzz(run)
+                assert code == 0, said
+                assert "12 total" in said
+                assert run.workers() == workers
+                assert not [line for line in run.lines if "a request failed" in line]
+                async with unix(socket) as client:
+                    assert (await client.get("/readyz")).text == "ready\n"
+
+    finish(work())
+
+
+def forms_of(secret: str) -> set[str]:
+    """How a secret may be written."""
+    raw = secret.encode()
+    return {
+        secret,
+        quote(secret),
+        quote(secret, safe=""),
+        json.dumps(secret)[1:-1],
+        raw.hex(),
+        base64.b64encode(raw).decode().rstrip("="),
+        base64.urlsafe_b64encode(raw).decode().rstrip("="),
+    }
+
+
+def ha1s(realm: str) -> set[str]:
+    """HA1 of every user, in every algorithm that is known."""
+    found = set()
+    for number in range(TRUNKS):
+        text = f"trunk{number}:{realm}:{SECRET}".encode()
+        for name in ("md5", "sha256"):
+            found.add(hashlib.new(name, text).hexdigest())
+    return found
+
+
+def test_no_answer_and_no_event_holds_a_secret(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGIMENT_TOKEN", TOKEN)
+    secrets = {SECRET, TOKEN}
+
+    async def listen(client: httpx.AsyncClient, heard: list[str], listening: asyncio.Event) -> None:
+        async with client.stream("GET", "/events") as stream:
+            async for text in stream.aiter_text():
+                heard.append(text)
+                listening.set()
+
+    async def work() -> None:
+        socket = tmp_path / "r.sock"
+        answers: list[str] = []
+        async with registrar() as pool:
+            config = write_config(tmp_path, pool.address[1], extra=WRONG)
+            async with regiment(config, "--workers", "2", "--socket", str(socket)) as run:
+                await run.said(" ready ")
+                async with unix(socket) as client:
+                    listening = asyncio.Event()
+                    listener = asyncio.create_task(listen(client, answers, listening))
+                    await listening.wait()
+                    await run.said("registration failed")
+                    await until(lambda: pool.counts()["bindings"] == TRUNKS)
+                    for path in ("/metrics", "/status", "/docs", "/openapi.json", "/livez"):
+                        answers.append((await client.get(path)).text)
+                    listed = (await client.get("/registrations?limit=1000")).text
+                    assert len(json.loads(listed)["registrations"]) == TRUNKS + 1
+                    answers.append(listed)
+                    wrong = (await client.get("/registrations/wrong")).json()
+                    assert (wrong["state"], wrong["code"]) == ("rejected", 401)
+                    answers.append(json.dumps(wrong))
+                    for body in ({"all": True}, {"names": ["x"]}, {}):
+                        answers.append(
+                            (await client.post("/registrations/register", json=body)).text
+                        )
+                    answers.append((await client.post("/reload")).text)
+                    listener.cancel()
+                    await asyncio.gather(listener, return_exceptions=True)
+            answers += run.lines
+        text = "\n".join(answers)
+        assert "trunk7" in text
+        realm = pool.options.settings.realm
+        for form in set().union(*(forms_of(secret) for secret in secrets)) | ha1s(realm):
+            assert form not in text
+
+    finish(work())
+
+
+def test_a_living_engine_keeps_its_socket_and_the_next_one_stands_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+
+    async def work() -> None:
+        async with registrar() as pool:
+            config = write_config(tmp_path, pool.address[1], count=1)
+            async with regiment(config, api="none") as first, regiment(config, api="none") as other:
+                assert f"socket={tmp_path}/regiment.sock" in await first.said(" ready ")
+                beside = f"regiment-{other.process.pid}.sock"
+                assert f"socket={tmp_path}/{beside}" in await other.said(" ready ")
+                for name in ("regiment.sock", beside):
+                    async with unix(tmp_path / name) as client:
+                        assert (await client.get("/status")).json()["registrations"] == 1
+                first.process.kill()
+                await first.ended()
+                async with regiment(config, api="none") as third:
+                    # what was killed has left its socket behind
+                    assert f"socket={tmp_path}/regiment.sock" in await third.said(" ready ")
+
+    finish(work())
