@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regiment.model import STATES, Registration
+from regiment.model import STATES, Auth, Registration
 from responder import reply
 from uac.single import EXACT, Single, ok, policy_of
 
@@ -193,6 +193,24 @@ def test_a_status_says_the_contact_and_the_group():
     assert status.contact == f"sip:pbx@192.0.2.10:5060;line={status.line}"
     assert re.fullmatch("[a-z]{7}", status.line)
     assert status.group == "west"
+
+
+@pytest.mark.parametrize(
+    ("named", "held", "shown"),
+    [((), (), ""), ((), ("alice",), "alice"), (("gone", "alice"), ("alice",), "gone")],
+)
+def test_a_status_says_the_first_name_in_outbound_auth(named, held, shown):
+    auths = tuple(Auth(name, name, "secret") for name in held)
+    one = Registration("one", "sip:a@example.com", 0, auths=auths, auth_names=named)
+    single = Single(policy_of(**EXACT), registrations=[one], script=lambda r: [(0, ok(r))])
+    single.begin()
+    assert single.status().auth == shown
+    other = Registration("one", "sip:a@example.com", 0, contact="sip:pbx@192.0.2.5", auths=auths)
+    single.engine.change("contact", other, single.now_ns)
+    single.pump.settle()
+    single.run(1)
+    assert single.status().auth == "".join(held)
+    assert single.status().name == "one"
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -7,5 +7,6 @@ from regiment.uac.registration cimport PolicyState, Record
 cdef class Inquiry(Recovery):
     cdef object _status_of(self, uint32_t slot, int64_t now_ns, bint with_changes)
     cdef tuple _changes_of(self, uint32_t slot, int64_t now_ns)
+    cdef str _auth_text(self, const Record* record)
     cdef str _contact_text(self, Record* record, PolicyState policy)
     cdef bint _is_unhealthy(self, const Record* record) noexcept nogil

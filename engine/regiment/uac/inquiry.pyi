@@ -5,12 +5,12 @@ from typing import Protocol
 from regiment.model import Policy, Status
 from regiment.uac.recovery import Recovery
 
-class Pattern(Protocol):
+class _Pattern(Protocol):
     """Decides whether a name, in UTF-8, is one that is looked for."""
 
     def search(self, name: bytes, /) -> object: ...
 
-Reason = tuple[str, str, str, int, str]
+_Reason = tuple[str, str, str, int, str]
 """Registrar, state, failure class, code and reason phrase."""
 
 REASONS_MAX: int
@@ -39,7 +39,7 @@ class Inquiry(Recovery):
         state: str = "",
         registrar: str = "",
         prefix: str = "",
-        like: Pattern | None = None,
+        like: _Pattern | None = None,
     ) -> tuple[list[Status], int]:
         """Registrations from slot `start` on to which every filter that is given applies, and the
         slot to go on at; -1: there are no more.
@@ -50,7 +50,7 @@ class Inquiry(Recovery):
         the while exactly once, whatever its state does. `registrar` is host[:port] of server_uri
         in lower case. Their last changes are left out. ValueError: there is no such state.
         """
-    def tally(self, start: int, scan: int, counts: dict[Reason, list[int | str]]) -> int:
+    def tally(self, start: int, scan: int, counts: dict[_Reason, list[int | str]]) -> int:
         """Adds the unhealthy ones among `scan` slots from `start` to `counts` (reason -> [count,
         name of one of them]); answers the slot to go on at, -1: there are no more.
 

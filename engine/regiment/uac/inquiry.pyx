@@ -75,6 +75,7 @@ cdef class Inquiry(Recovery):
             expires_in_s=(record.expires_ns - now_ns) / 1e9 if record.expires_ns else -1.0,
             next_attempt_in_s=(due - now_ns) / 1e9 if due >= 0 else -1.0,
             target=policy.target.label,
+            auth=self._auth_text(record),
             contact=self._contact_text(record, policy),
             line=text_of(record.line, 7) if policy.line else "",
             endpoint=self.endpoints.at(record.endpoint).endpoint,
@@ -100,6 +101,10 @@ cdef class Inquiry(Recovery):
                     (now_ns - turn.at_ns) / 1e9, model.STATES[turn.state_from],
                     model.STATES[turn.state_to], turn.code, model.CLASSES[turn.failure_class]))
         return tuple(found[::-1])
+
+    cdef str _auth_text(self, const Record* record):
+        cdef const char* at = record.text + record.client_uri_length + record.user_length
+        return text_of(at + record.contact_length + record.name_length, record.auth_length)
 
     cdef str _contact_text(self, Record* record, PolicyState policy):
         cdef char contact[CONTACT_BYTES_MAX]

@@ -52,7 +52,7 @@ cdef struct Record:
     int64_t failing_ns     # since when it fails; 0: it does not
     Nonce* nonce
     uint32_t last_mark, last_nc    # of the last request with credentials: its nonce, its count
-    char* text             # client_uri, contact_user, contact, name
+    char* text             # client_uri, contact_user, contact, name, first name in outbound_auth
     Annex* annexes         # what few have: annex.pxd
     char* reason           # NUL-terminated reason phrase of the last failure, or NULL
     uint32_t generation, cseq
@@ -64,6 +64,7 @@ cdef struct Record:
     uint32_t send_next
     uint32_t endpoint      # of Population.endpoints
     uint16_t client_uri_length, user_length, contact_length, name_length
+    uint16_t auth_length
     uint16_t code
     uint32_t flags
     uint8_t state, transaction, kind, failure_class, credentials, rounds, raises, address

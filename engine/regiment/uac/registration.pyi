@@ -2,11 +2,14 @@
 
 from typing_extensions import disjoint_base
 
-from regiment.model import Policy
+from regiment.model import Policy, Registration
 from regiment.sip.request import Template
 from regiment.uac.target import Target
 
 EVENTS: tuple[str, ...]
+
+def first_auth(registration: Registration) -> str:
+    """The first name in its `outbound_auth`; empty: there is none."""
 
 @disjoint_base
 class PolicyState:

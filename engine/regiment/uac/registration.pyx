@@ -76,6 +76,15 @@ def advance(state, event):
     return model.STATES[registration_advance(model.STATES.index(state), EVENTS.index(event))]
 
 
+def first_auth(registration):
+    """The first name in its `outbound_auth`; empty: there is none."""
+    for name in registration.auth_names:
+        return name
+    for auth in registration.auths:
+        return auth.name
+    return ""
+
+
 cdef class PolicyState:
     """A policy made ready to be used by many registrations."""
 
@@ -264,7 +273,8 @@ cdef class Population:
             "utf-8", "surrogateescape")
         cdef bytes user = registration.contact_user.encode("utf-8", "surrogateescape")
         cdef bytes contact = registration.contact.encode("utf-8", "surrogateescape")
-        cdef char* text = self._join((client_uri, user, contact, name))
+        cdef bytes auth = first_auth(registration).encode("utf-8", "surrogateescape")
+        cdef char* text = self._join((client_uri, user, contact, name, auth))
         try:
             self._assign_auths(record, registration.auths)
         except BaseException:
@@ -276,6 +286,7 @@ cdef class Population:
         record.user_length = <uint16_t>PyBytes_GET_SIZE(user)
         record.contact_length = <uint16_t>PyBytes_GET_SIZE(contact)
         record.name_length = <uint16_t>PyBytes_GET_SIZE(name)
+        record.auth_length = <uint16_t>PyBytes_GET_SIZE(auth)
         (<PolicyState>self.policies[registration.policy]).users += 1
         if record.policy != NO_SLOT:
             self.line_remove(<uint32_t>(record - self.records))
@@ -298,9 +309,9 @@ cdef class Population:
         cdef const char* at = record.text
         cdef bytes client_uri = at[:record.client_uri_length]
         cdef bytes user = (at + record.client_uri_length)[:record.user_length]
-        cdef bytes name = (at + record.client_uri_length + record.user_length
-                           + record.contact_length)[:record.name_length]
-        cdef char* text = self._join((client_uri, user, contact, name))
+        cdef bytes names = (at + record.client_uri_length + record.user_length
+                            + record.contact_length)[:record.name_length + record.auth_length]
+        cdef char* text = self._join((client_uri, user, contact, names))
         free(record.text)
         record.text = text
         record.contact_length = <uint16_t>PyBytes_GET_SIZE(contact)
