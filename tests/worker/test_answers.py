@@ -6,10 +6,11 @@ import asyncio
 import re
 from typing import Any
 
+import msgspec
 import pytest
 
 from regiment.errors import LocalError
-from regiment.model import Status
+from regiment.model import Policy, Status
 from regiment.worker import control
 from regiment.worker.answers import ACTED, MATCHED, PART_NS, SCANNED, Answers
 from regiment.worker.pattern import BYTES_MAX, compile_pattern
@@ -49,6 +50,9 @@ class Core:
 
     def status(self, name: str, now_ns: int) -> Status | None:
         return status_of(name) if name in self.all else None
+
+    def policy_of(self, name: str) -> Policy | None:
+        return Policy("sip:r", expiration=77) if name in self.all else None
 
     def page(self, start: int, limit: int, scan: int, now_ns: int, **filters: Any) -> Any:
         end = min(start + scan, len(self.all))
@@ -116,9 +120,11 @@ def longest_allowed_ns(core: Core, step: int) -> int:
     return PART_NS + step * core.slot_ns
 
 
-def test_a_question_about_one_is_answered_at_once():
+def test_a_question_about_one_is_answered_at_once_with_its_options():
     core = Core(10)
-    assert ask(core, control.StatusOf("n3")) == [control.Known(status_of("n3"))]
+    [known] = ask(core, control.StatusOf("n3"))
+    assert known.status.options["expiration"] == "77"
+    assert msgspec.structs.replace(known.status, options={}) == status_of("n3")
     assert ask(core, control.StatusOf("nobody")) == [control.Known(None)]
 
 
