@@ -261,6 +261,9 @@ def _differences(configuration: pjsip.Configuration, workers: int) -> list[Diffe
             "new Call-ID; REGISTERs may race",
             "no packet or one refresh; un-REGISTER comes first",
         ),
+        Difference(
+            "restart", "all register anew", "nothing is sent for what is still good", "--state DIR"
+        ),
         Difference("stop", "leaves the bindings behind", "un-REGISTERs them", "--on-stop keep"),
     ]
     if workers > 1 and any(one.protocol == "udp" for one in configuration.transports):
