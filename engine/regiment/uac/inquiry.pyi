@@ -19,7 +19,7 @@ REASONS_MAX: int
 class Inquiry(Recovery):
     """The side of the engine that answers questions. Nothing here changes a registration."""
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: str, /) -> bool:
         """Is there a registration of that name? Some 1 µs."""
     def status(self, name: str, now_ns: int) -> Status | None:
         """One registration for people; None: no such name here."""
