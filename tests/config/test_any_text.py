@@ -14,16 +14,51 @@ from regiment.errors import ConfigError
 
 from .files import MINIMAL, UDP
 
-WORDS = r"""
-[a] [a](!) [b](a) [b](+) [w] type=wizard type=registration type=aor type=auth type=endpoint
-type=identify sends_registrations=yes sends_auth=yes sends_line_with_registrations=yes remote_hosts=h
-remote_hosts=h,[::1]:5060, outbound_auth/username=u outbound_auth/username=ü outbound_auth/password=x;y
-registration/= registration/line=yes registration/outbound_proxy=sip:p;lr aor/contact=<sip:x
-contact=sip:h aors=a,,b endpoint=a outbound_proxy=, line=maybe server_uri=sip:h?a=b client_uri=sip:@h
-client_uri=sips:u:p@[::1]:1 expiration=5 server_uri_pattern=${ @contact=sip:p outbound_auth=a,a
-client_uri_pattern=sip:${USERNAME}${REMOTE_HOST} username=u md5_cred=00000000000000000000000000000000
-;-- --; \ = x
-""".split()
+WORDS = [
+    "[a]",
+    "[a](!)",
+    "[b](a)",
+    "[b](+)",
+    "[w]",
+    "type=wizard",
+    "type=registration",
+    "type=aor",
+    "type=auth",
+    "type=endpoint",
+    "type=identify",
+    "sends_registrations=yes",
+    "sends_auth=yes",
+    "sends_line_with_registrations=yes",
+    "remote_hosts=h",
+    "remote_hosts=h,[::1]:5060,",
+    "outbound_auth/username=u",
+    "outbound_auth/username=ü",
+    "outbound_auth/password=x;y",
+    "registration/=",
+    "registration/line=yes",
+    "registration/outbound_proxy=sip:p;lr",
+    "aor/contact=<sip:x",
+    "contact=sip:h",
+    "aors=a,,b",
+    "endpoint=a",
+    "outbound_proxy=,",
+    "line=maybe",
+    "server_uri=sip:h?a=b",
+    "client_uri=sip:@h",
+    "client_uri=sips:u:p@[::1]:1",
+    "expiration=5",
+    "server_uri_pattern=${",
+    "@contact=sip:p",
+    "outbound_auth=a,a",
+    "client_uri_pattern=sip:${USERNAME}${REMOTE_HOST}",
+    "username=u",
+    "md5_cred=00000000000000000000000000000000",
+    ";--",
+    "--;",
+    "\\",
+    "=",
+    "x",
+]
 WIZARD = b"[w]\ntype=wizard\nsends_registrations=yes\nremote_hosts=h\n"
 lines = st.lists(
     st.one_of(st.sampled_from(WORDS).map(str.encode), st.binary(max_size=12)), max_size=25
