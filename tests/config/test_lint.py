@@ -80,6 +80,26 @@ def test_a_boolean_in_a_wizard_is_blamed_on_its_line(tmp_path: Path) -> None:
     assert finding.name == "w-reg-0"
 
 
+MEANT = [
+    ("server_uri=sip:x", "server_uri_pattern"),
+    ("registration/client_uri=sip:x", "client_uri_pattern"),
+    ("Expiration=60", "registration/expiration"),
+    ("@contact=sip:x", "registration/@contact"),
+    ("line=yes", "sends_line_with_registrations"),
+]
+
+
+@pytest.mark.parametrize(("line", "instead"), MEANT)
+def test_an_option_that_a_wizard_does_not_read(line: str, instead: str, tmp_path: Path) -> None:
+    sound = "[w]\ntype=wizard\nsends_registrations=yes\nremote_hosts=h\ntransport=udp\n"
+    sound += "outbound_proxy=sip:p\\;lr\nendpoint/allow=ulaw\nhas_hint=yes\n"
+    assert linted(tmp_path, UDP, sound) == []
+    (finding,) = linted(tmp_path, UDP, sound + line + "\n")
+    assert (finding.line, finding.name) == (9, "w")
+    name = line.partition("=")[0]
+    assert finding.message == f"{name} has no effect in a wizard: write {instead}"
+
+
 @pytest.mark.parametrize("proxy", ["sip:p", "<sip:p>", "sip:p\\;transport=udp", "<sip:p>\\;lr"])
 def test_an_outbound_proxy_that_would_route_strictly(proxy: str, tmp_path: Path) -> None:
     assert said(tmp_path, f"outbound_proxy={proxy}\n").startswith("outbound_proxy without ;lr: ")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from regiment.config import forecast, tables, uri
+from regiment.config import forecast, tables, uri, wizard
 from regiment.config.cut import cuts
 from regiment.config.notes import Notes
 from regiment.config.options import Option, boolean, is_word_for_no
@@ -58,14 +58,19 @@ class Lint:
 
     # -- objects --------------------------------------------------------------------------------
 
-    def flags(self, kind: str, section: Section, names: Iterable[str]) -> None:
-        """Look at the booleans of a section that has no table of options."""
-        self._flags(kind, section.name, section.variables(), frozenset(names))
+    def wizard(self, section: Section) -> None:
+        """Look at a section of type wizard."""
+        variables = section.variables()
+        self._flags("wizard", section.name, variables, frozenset(wizard.FLAGS))
+        for variable in variables:
+            if instead := _meant(variable.name):
+                message = f"{variable.name} has no effect in a wizard: write {instead}"
+                self._notes.add_at(message, variable, "wizard", section.name)
 
     def object(self, kind: str, section: Section, built: object) -> None:
         """Look at an object that loaded and is no registration."""
         if kind in _BOOLEANS:
-            self.flags(kind, section, _BOOLEANS[kind])
+            self._flags(kind, section.name, section.variables(), _BOOLEANS[kind])
         if isinstance(built, Auth) and built.digests and not built.password and _is_any(built):
             said = "a digest is right for one realm only, and none is given: write realm="
             self._notes.add_at(said, _place(section, "password_digest"), kind, section.name)
@@ -251,6 +256,18 @@ def _place(section: Section, option: str) -> Variable:
     """Return the last variable `option`, else one that stands for the section."""
     found = [v for v in section.variables() if v.name.lower() == option]
     return found[-1] if found else Variable("", "", section.file, section.line)
+
+
+def _meant(name: str) -> str:
+    """Return the name that has the effect which a name in a wizard promises; empty: it has it."""
+    option = name.removeprefix("registration/").lower()
+    if option in ("server_uri", "client_uri"):
+        return f"{option}_pattern"  # a registration's own is replaced
+    if "/" in name or option in wizard.COPIED or option == "type":
+        return ""
+    if option in ("line", "endpoint"):
+        return wizard.FLAGS[2]
+    return f"registration/{option}" if option in tables.REGISTRATION else ""
 
 
 def _expiration(policy: Policy) -> str:

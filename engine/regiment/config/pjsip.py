@@ -284,7 +284,7 @@ class _Loader:
                 self._notes.add(message, section.file, section.line, "wizard", section.name)
                 continue
             if self._lint is not None:
-                self._lint.flags("wizard", section, wizard.FLAGS)
+                self._lint.wizard(section)
             one = Wizard(section)
             self._endpoints.add(one.endpoint())
             self._endpoints.add_aor(one.aor())

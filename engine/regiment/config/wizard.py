@@ -19,7 +19,9 @@ MAIN_FILE_NAME = "pjsip.conf"
 FLAGS = ("sends_auth", "sends_registrations", "sends_line_with_registrations")
 """The wizard's own booleans that matter to registration."""
 
-_COPIED = ("transport", "outbound_proxy")
+COPIED = ("transport", "outbound_proxy")
+"""Options of the wizard that go to each registration as they are."""
+
 _NAME = re.compile(r"[^=+\\\x00-\x20]+")
 
 
@@ -127,7 +129,7 @@ class Wizard:
 
     def _shared_by_all(self) -> list[Variable]:
         """Return what the wizard's own options say of every registration; it has the last word."""
-        made = [self._last[name] for name in _COPIED if name in self._last]
+        made = [self._last[name] for name in COPIED if name in self._last]
         if self._is_set("sends_auth"):
             made.append(self._like("sends_auth", "outbound_auth", f"{self.name}-oauth"))
         if self._is_set(FLAGS[2]):
