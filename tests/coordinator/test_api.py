@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from coordinator.scripted_engine import NAMES, names_of, options, run, script, until
 from regiment.coordinator import listing
 from regiment.coordinator.coordinator import Coordinator
+from regiment.coordinator.events import WAITING
 from regiment.coordinator.reloading import ReloadReport
 from regiment.errors import ConfigError, LocalError
-from regiment.model import Finding
+from regiment.model import Event, Finding
 
 TOKEN = "t0k%n'ü\""
 ODD = ["a/b", "100%", "grün ü", "register", "unregister", "..", "a?b#c", "x+y z", "%2F"]
@@ -489,6 +490,24 @@ def test_a_client_that_shuts_its_side_loses_its_place(folder):
         writer.write_eof()
         await until(lambda: not len(v.engine.front.hub))
         writer.close()
+
+    visit(folder, work)
+
+
+def test_a_deaf_listener_loses_its_place_and_costs_a_bounded_queue(folder, monkeypatch):
+    monkeypatch.setattr("regiment.coordinator.web.SEND_S", 0.2)
+    event = Event("trunk1", "registering", "rejected", 403, "policy", "x" * 200)
+
+    async def work(v: Visit) -> None:
+        reader, deaf = await asyncio.open_unix_connection(v.engine.socket, limit=1024)
+        deaf.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"retry: ")
+        [listener] = v.engine.front.hub._listeners
+        while len(v.engine.front.hub):
+            v.engine.front.tell((event,) * (WAITING + 1))
+            assert len(listener._waiting) == WAITING
+            await asyncio.sleep(0.002)
+        deaf.transport.abort()
 
     visit(folder, work)
 

@@ -244,6 +244,17 @@ def test_who_says_no_more_still_gets_the_answer():
     assert with_server(visit).endswith(b"ok\n")
 
 
+@pytest.mark.parametrize("what", ["websocket", "h2c", "nonsense"])
+def test_an_upgrade_is_passed_over(what):
+    status, _, body = answer(ask("/livez", "Connection: Upgrade, close", f"Upgrade: {what}"))
+    assert (status, body) == (200, b"ok\n")
+
+
+def test_a_tunnel_is_refused():
+    found = with_server(lambda v: v.exchange(b"CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n"))
+    assert found.startswith(b"HTTP/1.1 4")
+
+
 def test_a_large_answer_arrives_whole():
     assert len(answer(ask("/big"))[2]) == 1 << 20
 

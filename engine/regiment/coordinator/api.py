@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import msgspec
 import structlog
 from litestar import Litestar, Request, Response, get, post
+from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import ResponseSpec
@@ -327,6 +328,9 @@ async def stream(
     """The stream; it ends when the client goes or the engine stops."""
     listener = engine.hub.join(events.Filter(prefix, wanted or "", kind or ""))
 
+    async def leave() -> None:
+        engine.hub.leave(listener)
+
     async def chunks() -> AsyncIterator[bytes]:
         try:
             async for chunk in listener.chunks():
@@ -334,7 +338,8 @@ async def stream(
         finally:
             engine.hub.leave(listener)
 
-    return Stream(chunks())
+    # A client that goes while a chunk is being sent leaves the generator where it stands.
+    return Stream(chunks(), background=BackgroundTask(leave))
 
 
 # ---- about itself

@@ -36,7 +36,7 @@ API_PORT = 9465
 STOP_RATE = 500.0
 STOP_GRACE_S = 35.0
 """What un-registering may take beyond N / rate: an unanswered REGISTER's 32 s, and a little."""
-_MORE_FILES = 128
+_MORE_FILES = 256
 _FILES_PER_WORKER = 6
 
 logger = structlog.get_logger()

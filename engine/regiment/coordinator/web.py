@@ -39,6 +39,8 @@ BODY_S = 10.0
 SEND_S = 10.0
 """So long the kernel may take nothing of an answer before the connection is dropped."""
 
+GONE_MS = 30_000
+"""So long what was sent may stay unacknowledged."""
 STREAMS = frozenset({"/events"})
 """Answers without an end."""
 
@@ -157,6 +159,10 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > CONNECTIONS:
             transport.abort()
             return
+        opened = transport.get_extra_info("socket")
+        if opened is not None and opened.family != socket.AF_UNIX:
+            # a peer that is gone without a word: a stream of events would hold its place for long
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_MS)
         self._read_within(IDLE_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
