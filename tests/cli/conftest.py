@@ -16,7 +16,7 @@ def api(tmp_path, monkeypatch) -> Iterator[Api]:
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.delenv("REGIMENT_TOKEN", raising=False)
-    monkeypatch.setattr("regiment.cli.connection.SERVICE_FOLDER", str(tmp_path / "none"))
+    monkeypatch.setattr("regiment.cli.connection.SERVICE_FOLDERS", ())
     served = Api(tmp_path / "regiment.sock")
     yield served
     served.close()

@@ -21,12 +21,9 @@ from regiment.errors import LocalError
 def test_folders_are_asked_in_the_order_in_which_an_engine_chooses(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     environ = {"RUNTIME_DIRECTORY": "/a:/b", "XDG_RUNTIME_DIR": "/c"}
-    assert socket_folders(environ) == [
-        Path("/a"), Path("/c"), Path(connection.SERVICE_FOLDER), tmp_path,
-    ]  # fmt: skip
-    assert socket_folders({"XDG_RUNTIME_DIR": str(tmp_path)}) == [
-        tmp_path, Path(connection.SERVICE_FOLDER),
-    ]  # fmt: skip
+    service = [Path(each) for each in connection.SERVICE_FOLDERS]
+    assert socket_folders(environ) == [Path("/a"), Path("/c"), *service, tmp_path]
+    assert socket_folders({"XDG_RUNTIME_DIR": str(tmp_path)}) == [tmp_path, *service]
 
 
 def test_the_only_living_engine_is_found(api):

@@ -86,6 +86,27 @@ def test_watch_looks_again_and_again_until_interrupted(api, capsys, monkeypatch)
     assert [json.loads(line)["version"] for line in out.splitlines()] == ["1.2.3"] * 3
 
 
+def test_watch_on_a_terminal_redraws_in_place_and_gives_the_screen_back(api, monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(
+        status, "Console", lambda: Console(file=stream, force_terminal=True, width=120, height=30)
+    )
+    looks = iter([None, None])
+
+    def sleep(_: float) -> None:
+        try:
+            next(looks)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(status.time, "sleep", sleep)
+    assert cli.invoke(["status", "--watch"]) == 0
+    drawn = stream.getvalue()
+    assert drawn.count("4711") == 3
+    assert drawn.index("\x1b[?1049h") < drawn.index("4711")
+    assert drawn.rindex("\x1b[?1049l") > drawn.rindex("4711")
+
+
 def test_watch_ends_with_a_line_when_the_engine_does(api, capsys, monkeypatch):
     monkeypatch.setattr(status.time, "sleep", lambda _: api.answers.update({"/status": GONE}))
     code, out, err = run(capsys, "status", "--watch")

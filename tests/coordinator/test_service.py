@@ -95,6 +95,11 @@ def test_a_status_is_one_line_and_told_once(manager):
     assert manager.heard() == ["STATUS=5 of 6 registered", "STATUS=6 of 6 registered"]
 
 
+def test_a_status_with_a_path_that_is_no_text_is_told_all_the_same(manager):
+    Service(manager.address).status(os.fsdecode(b"loading /\xff.conf"))
+    assert manager.heard() == ["STATUS=loading /?.conf"]
+
+
 def attended(told: Service, manager: Manager, wanted: int, status=lambda: "") -> list[str]:
     """What `attend` says until `wanted` lines were heard."""
 

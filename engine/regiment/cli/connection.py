@@ -24,8 +24,8 @@ from regiment.errors import LocalError
 
 PATIENCE_S = 60.0
 """An answer that takes longer does not come any more; a reload of a million takes half of it."""
-SERVICE_FOLDER = "/run/regiment"
-"""Where the unit file lets systemd put the runtime directory."""
+SERVICE_FOLDERS = ("/run/regiment", "/var/lib/regiment")
+"""Where the unit file lets systemd put the runtime and the state directory."""
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ def find(
 def socket_folders(environ: Mapping[str, str] = os.environ) -> list[Path]:
     """Where an engine may have put its socket, in the order in which it chooses."""
     named = (environ.get("RUNTIME_DIRECTORY", "").partition(":")[0], environ.get("XDG_RUNTIME_DIR"))
-    folders = [*filter(None, named), SERVICE_FOLDER, os.getcwd()]
+    folders = [*filter(None, named), *SERVICE_FOLDERS, os.getcwd()]
     return [Path(each) for each in dict.fromkeys(os.path.realpath(each) for each in folders)]
 
 

@@ -107,7 +107,8 @@ def list_names(
 ) -> None:
     """Print the names of registrations, one a line, in no order.
 
-    They are written as the engine tells them, so a million need no memory: good for `xargs`.
+    They are written as the engine tells them, so a million need no memory. Good for
+    `xargs -rd '\\n'`.
     """
     filters = {
         "state": state,

@@ -129,4 +129,4 @@ class Service:
             return
         self._socket.settimeout(_SEND_S if wait else 0.0)
         with contextlib.suppress(OSError):
-            self._socket.sendto("\n".join(lines).encode(), self._address)
+            self._socket.sendto("\n".join(lines).encode("utf-8", "replace"), self._address)
