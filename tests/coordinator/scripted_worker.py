@@ -91,6 +91,8 @@ class Core:
     def set_endpoints(self, rows: dict[str, int]) -> None:
         (FOLDER / f"{self._script['index']}.endpoints").write_text(json.dumps(rows))
 
+    def watch(self, everything: bool) -> None: ...
+
     def calls(self) -> list[Any]:
         return []
 

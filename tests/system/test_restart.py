@@ -17,9 +17,9 @@ from system.engine import (
     TRUNKS,
     Run,
     finish,
+    regiment,
     registered_at,
     registrar,
-    regiment,
     write_config,
 )
 
@@ -108,7 +108,7 @@ def test_no_nonce_count_is_used_twice_however_often_everything_is_killed(tmp_pat
     """Refreshes go on all the while, so that the kills meet them in mid-flight."""
 
     async def work() -> None:
-        chance = random.Random(1)  # noqa: S311 - where to kill, not a secret
+        chance = random.Random(1)
         async with registrar() as pool:
             config = write_config(tmp_path, pool.address[1])
             for _ in range(KILLS):

@@ -40,6 +40,7 @@ class Core:
         self.received: list[bytes] = []
         self.pending_events: list[Event] = []
         self.pending_calls: list[Call] = []
+        self.watched: list[bool] = []
         self.stop_rate: float | None = None
         self.unsettled = 0
         self.begun = False
@@ -105,6 +106,9 @@ class Core:
     def events(self) -> list[Event]:
         told, self.pending_events = self.pending_events, []
         return told
+
+    def watch(self, everything: bool) -> None:
+        self.watched.append(everything)
 
     def calls(self) -> list[Call]:
         told, self.pending_calls = self.pending_calls, []
@@ -327,6 +331,18 @@ def test_events_of_the_core_are_passed_on():
         send_to(socket_pair_port(loaded), b"event")
         happened = await talk.hear()
         assert [event.code for event in happened.events] == [403]
+
+    converse(conversation)
+
+
+def test_the_core_is_told_whether_somebody_watches():
+    async def conversation(talk: Talk) -> None:
+        loaded = await talk.begin()
+        talk.say(control.Watch(True))
+        talk.say(control.Watch(False))
+        send_to(socket_pair_port(loaded), b"event")
+        assert isinstance(await talk.hear(), control.Happened)
+        assert talk.core.watched == [True, False]
 
     converse(conversation)
 

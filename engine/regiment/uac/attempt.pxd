@@ -1,30 +1,19 @@
 # The life of an attempt: started, sent, answered or not, judged, planned anew.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from regiment.keyed cimport Key
-from regiment.sip.request cimport Fill
 from regiment.sip.scanner cimport Message
 from regiment.timing.wheel cimport Wheel
 from regiment.uac.cells cimport Cells
 from regiment.uac.ledger cimport Entry, Head
+from regiment.uac.notice cimport Notices
 from regiment.uac.policy cimport Result
-from regiment.uac.registration cimport PolicyState, Population, Record
+from regiment.uac.registration cimport PolicyState, Record
 from regiment.uac.target cimport Target
 
 cdef enum:
     NOBODY = 0xFFFFFFFF        # end of the send ring
 
-# One of the last changes of state that tell something about a registration's health.
-cdef struct Turn:
-    int64_t at_ns
-    uint32_t slot
-    uint32_t mark              # of the Call-ID: slots are used again
-    uint16_t code
-    uint8_t state_from, state_to, failure_class
-
-cdef enum:
-    TURNS_MAX = 32768
-
-cdef class Attempts(Population):
+cdef class Attempts(Notices):
     cdef Wheel wheel           # a registration's timer: Timer E/F, or its next attempt
     cdef Wheel gates           # a target's: when its governor lets somebody go again
     cdef Cells cells
@@ -35,15 +24,12 @@ cdef class Attempts(Population):
     cdef int64_t pace_ns       # between successes, smoothed
     cdef int64_t succeeded_ns  # the last one
     cdef uint32_t send_first, send_last
-    cdef list target_list, ready, wanted, noted
-    cdef uint64_t notes_dropped
+    cdef list target_list, ready, wanted
     cdef bint stopping
     cdef Entry* entries        # the ledger, by slot; not ours
     cdef uint32_t entry_count
     cdef Head* head            # of the ledger; NULL: there is none
     cdef int64_t wall_offset_ns        # the wall clock less the monotonic one
-    cdef Turn* turns           # a ring
-    cdef uint32_t turn_at
     cdef dict pending          # slot -> what is to be done once it is free for that
     cdef uint32_t unsettled
 
@@ -51,7 +37,6 @@ cdef class Attempts(Population):
     cdef uint64_t secret_word(self) noexcept nogil
     cdef int set_state(self, Record* record, Target target, int event) except -1
     cdef bint is_going(self, const Record* record) noexcept nogil
-    cdef int turned(self, const Record* record, int old, int64_t now_ns) except -1
     cdef int keep(self, uint32_t slot, int64_t due_ns) except -1
     cdef int resume(self, uint32_t slot, int64_t now_ns) except -1
     cdef int retire(self, uint32_t slot) except -1
@@ -86,6 +71,3 @@ cdef class Attempts(Population):
     cdef int unregistered(self, uint32_t slot, Record* record, Target target, int outcome,
                           int64_t now_ns) except -1
     cdef int note_lapse(self, Record* record, Target target, int64_t now_ns) except -1
-    cdef int note(self, Record* record, Target target, int old, double retry_in_s) except -1
-    cdef void fill_in(self, Record* record, PolicyState policy, Fill* fill) noexcept nogil
-    cdef int contact_of(self, Record* record, PolicyState policy, char* out) noexcept nogil

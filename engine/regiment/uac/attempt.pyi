@@ -2,8 +2,8 @@
 
 from typing_extensions import disjoint_base
 
-from regiment.uac.registration import Population
+from regiment.uac.notice import Notices
 
 @disjoint_base
-class Attempts(Population):
+class Attempts(Notices):
     """Records, timers and queues, and what moves a registration from one state to the next."""

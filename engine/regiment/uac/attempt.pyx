@@ -4,7 +4,7 @@ The order of the questions asked about a final response is Asterisk's, with what
 differently: credentials first, then another address, then what the code means (`policy.decide`).
 """
 
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport free
 
 from regiment.keyed cimport keyed_word
 from regiment.metrics.scoreboard cimport record_ns
@@ -12,30 +12,26 @@ from regiment.timing.pacer cimport next_random, unit_interval
 from regiment.uac.challenge cimport (
     ANSWERED, STALE_ANSWERED, take_authentication_info, take_challenges,
 )
+from regiment.uac.affinity cimport take_affinity
 from regiment.uac.annex cimport annexes_free
 from regiment.uac.credentials cimport Nonce, nonces_free
 from regiment.uac.grant cimport granted_s
-from regiment.uac.ledger cimport entry_pulse, mark_of
+from regiment.uac.ledger cimport entry_pulse
 from regiment.uac.policy cimport (
     C_RESPONSE, C_TIMEOUT, C_UNREADABLE, K_INITIAL, K_REFRESH,
     K_RETRY, K_UNREGISTER, MIN_EXPIRES_FALLBACK_S, O_SUCCESS, RETRY_AFTER_CAP_S, ROUNDS_MAX,
     S_REGISTERED, S_UNREGISTERED, S_UNREGISTERING, Verdict, decide, probe_wait_s, refresh_window_ns,
 )
 from regiment.uac.registration cimport (
-    CACHED, EVER, FALLBACK_423, GOING, ICMP_ONCE, IN_QUEUE, IN_SEND, LEAVING, MOVING, PENDING,
-    R_REJECT, R_RELEASE, R_START, R_SUCCESS, R_UNREGISTER, R_WAIT, REPEATED, SENT, SETTLED,
-    registration_advance,
+    CACHED, CONTACT_BYTES_MAX, EVER, FALLBACK_423, GOING, ICMP_ONCE, IN_QUEUE, IN_SEND, LEAVING,
+    MOVING, PENDING, R_REJECT, R_RELEASE, R_START, R_SUCCESS, R_UNREGISTER, R_WAIT, REPEATED,
+    SENT, SETTLED, registration_advance,
 )
-from regiment.uac.security cimport (
-    forget_security_server, security_verify, take_security_server,
-)
+from regiment.uac.security cimport forget_security_server, take_security_server
 from regiment.uac.transaction cimport (
     TX_PROCEEDING, TX_REQUEST, TX_TIMER_E, TX_TIMER_F, TX_TRYING, next_timer_e_ms,
     transaction_advance,
 )
-from regiment.sip.request cimport Fill
-
-from regiment import model
 
 cdef int64_t NS_PER_S = 1_000_000_000
 cdef int64_t NS_PER_MS = 1_000_000
@@ -49,12 +45,8 @@ cdef enum:
     PACE_SHARE = 16              # the last gap's weight in the pace is one in so many
 cdef int64_t LOOKUP_PAUSE_NS = 5_000_000_000
 
-cdef enum:
-    NOTES_MAX = 4096
-    CONTACT_BYTES_MAX = 16384        # a line of a .conf file has 8,191 bytes
 
-
-cdef class Attempts(Population):
+cdef class Attempts(Notices):
     """Records, timers and queues, and what moves a registration from one state to the next."""
 
     cdef double uniform(self) noexcept nogil:
@@ -89,23 +81,6 @@ cdef class Attempts(Population):
     cdef bint is_going(self, const Record* record) noexcept nogil:
         """No binding is wanted (any more, or at present)."""
         return self.stopping or record.flags & GOING != 0
-
-    cdef int turned(self, const Record* record, int old, int64_t now_ns) except -1:
-        """Remembers a change of state that tells something; what is healthy is not told."""
-        cdef Turn* turn
-        if self.turns == NULL:
-            self.turns = <Turn*>calloc(TURNS_MAX, sizeof(Turn))
-            if self.turns == NULL:
-                raise MemoryError
-        turn = &self.turns[self.turn_at % TURNS_MAX]
-        self.turn_at += 1
-        turn.at_ns = now_ns
-        turn.slot = <uint32_t>(record - self.records)
-        turn.mark = mark_of(<const char*>record.call_id, 16)
-        turn.code = record.code
-        turn.state_from, turn.state_to = <unsigned char>old, record.state
-        turn.failure_class = record.failure_class
-        return 0
 
     cdef void plan(self, uint32_t slot, Record* record, int64_t due_ns) noexcept nogil:
         record.intended_ns = due_ns
@@ -388,6 +363,8 @@ cdef class Attempts(Population):
             nonce.fresh = False
             nonce = nonce.next
         take_authentication_info(record, data, message)
+        take_affinity(&record.annexes, data, message)
+        record.bound_place = record.address + 1
         record.granted_s = <uint32_t>granted
         record.expires_ns = received_ns + granted * NS_PER_S
         self.registered(slot, record, policy, message.status, received_ns, now_ns)
@@ -422,7 +399,7 @@ cdef class Attempts(Population):
         due_ns = max(due_ns, received_ns + earliest)
         self.plan(slot, record, due_ns)
         self.keep(slot, due_ns)
-        if recovered:
+        if recovered or (self.watched and record.kind != K_REFRESH):
             self.note(record, target, old, -1.0)
         return self.resume(slot, now_ns) if record.flags & PENDING else 0
 
@@ -478,6 +455,7 @@ cdef class Attempts(Population):
         self.cells.rows[target.row].attempts[<int>K_UNREGISTER][outcome] += 1
         record.expires_ns = 0
         record.granted_s = 0
+        record.bound_place = 0
         annexes_free(&record.annexes)
         return self.settle(slot, record, target, now_ns)
 
@@ -493,6 +471,7 @@ cdef class Attempts(Population):
         if self.stopping and not record.flags & SETTLED:
             record.flags |= SETTLED
             self.unsettled -= 1
+        self.note_if_watched(record, target, old)
         if record.flags & LEAVING:
             return self.retire(slot)
         if old != record.state:
@@ -522,36 +501,3 @@ cdef class Attempts(Population):
             record.expires_ns = 0
             self.cells.rows[target.row].expired[0] += 1
         return 0
-
-    cdef int note(self, Record* record, Target target, int old, double retry_in_s) except -1:
-        """A change of state for logs; bounded, so that a mass failure cannot eat the memory."""
-        if len(self.noted) >= NOTES_MAX:
-            self.notes_dropped += 1
-            return 0
-        reason = "" if record.reason == NULL else (<bytes>record.reason).decode("utf-8", "replace")
-        self.noted.append(model.Event(
-            self.name_of(record), model.STATES[old], model.STATES[record.state], record.code,
-            model.CLASSES[record.failure_class], reason, retry_in_s, target.label))
-        return 0
-
-    cdef void fill_in(self, Record* record, PolicyState policy, Fill* fill) noexcept nogil:
-        fill.call_id = record.call_id
-        fill.client_uri.data = record.text
-        fill.client_uri.length = record.client_uri_length
-        fill.contact_user.data = record.text + record.client_uri_length
-        fill.contact_user.length = record.user_length
-        fill.contact.data = fill.contact_user.data + record.user_length
-        fill.contact.length = record.contact_length
-        fill.line.data = record.line
-        fill.line.length = 7 if policy.line else 0
-        fill.credentials.data = fill.verify.data = NULL
-        fill.credentials.length = fill.verify.length = 0
-        if policy.mediasec:
-            fill.verify = security_verify(record.annexes)
-            fill.after_494 = record.code == 494 and record.rounds == 0
-
-    cdef int contact_of(self, Record* record, PolicyState policy, char* out) noexcept nogil:
-        """The Contact URI as it is sent."""
-        cdef Fill fill
-        self.fill_in(record, policy, &fill)
-        return policy.template.contact_into(out, CONTACT_BYTES_MAX, &fill)

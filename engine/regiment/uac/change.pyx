@@ -56,6 +56,7 @@ cdef class Changes(Exchange):
         transport, host, port = self.transports[socket]
         target = self._target_for(policy, socket)
         state = PolicyState(policy, Template(policy, transport, host, port), target, socket)
+        state.local = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         place = "\0".join((policy.server_uri, *policy.outbound_proxy)).encode(
             "utf-8", "surrogateescape")
         state.mark = long_mark_of(PyBytes_AS_STRING(place), PyBytes_GET_SIZE(place), 0)

@@ -7,7 +7,7 @@ opens no socket and draws no randomness but from the seed and the key it is give
 from collections.abc import Mapping, Sequence
 
 from regiment.metrics.scoreboard import Scoreboard
-from regiment.model import Event, Registration
+from regiment.model import Registration
 from regiment.uac.destination import TargetInfo
 from regiment.uac.inquiry import Inquiry
 
@@ -36,8 +36,6 @@ class Engine(Inquiry):
         """Starts the attempts that are due as far as the targets' governors allow."""
     def deadline_ns(self) -> int:
         """When expire() or launch() have work next; -1: nothing is planned."""
-    def events(self) -> list[Event]:
-        """The changes of state since the last call that a log should tell; at most 4,096."""
     def lookups(self) -> list[int]:
         """Targets whose addresses are wanted; answer each with `set_addresses`."""
     def targets(self) -> list[TargetInfo]:

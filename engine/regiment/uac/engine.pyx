@@ -258,11 +258,6 @@ cdef class Engine(Inquiry):
             return gates
         return timers
 
-    def events(self):
-        noted = self.noted
-        self.noted = []
-        return noted
-
     def lookups(self):
         wanted = self.wanted
         self.wanted = []

@@ -151,7 +151,10 @@ cdef class Exchange(Attempts):
         record_ns(self.cells.transaction[message.status // 100 - 2], received_ns - record.sent_ns)
         record.answered_ns = received_ns
         self.wheel.cancel(<uint32_t>slot)
-        return self.on_final(<uint32_t>slot, datagram.data, message, received_ns, now_ns)
+        self.said, self.said_data = message, datagram.data
+        self.on_final(<uint32_t>slot, datagram.data, message, received_ns, now_ns)
+        self.said = NULL
+        return 0
 
     cdef int _respond(self, const Datagram* datagram, const Message* message,
                       int64_t now_ns) except -1:

@@ -7,13 +7,13 @@ between the parts of an answer.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memset
 
-from regiment.uac.attempt cimport TURNS_MAX, Turn
 from regiment.uac.exchange cimport prefetch
 from regiment.uac.ledger cimport mark_of
+from regiment.uac.notice cimport TURNS_MAX, Turn
 from regiment.uac.policy cimport (
     S_REFRESHING, S_REGISTERED, S_UNREGISTERED, S_UNREGISTERING,
 )
-from regiment.uac.registration cimport HELD, LEAVING, UNUSED
+from regiment.uac.registration cimport CONTACT_BYTES_MAX, HELD, LEAVING, UNUSED
 from regiment.uac.target cimport Target
 from regiment.uac.transaction cimport TX_PROCEEDING, TX_TRYING
 
@@ -23,7 +23,6 @@ cdef int64_t NS_PER_S = 1_000_000_000
 REASONS_MAX = 1000
 
 cdef enum:
-    CONTACT_BYTES_MAX = 16384
     FETCHED_AHEAD = 8
     CHANGES_MAX = 8
 
@@ -82,6 +81,7 @@ cdef class Inquiry(Recovery):
             group=policy.policy.group,
             failing_for_s=(now_ns - record.failing_ns) / 1e9 if record.failing_ns else -1.0,
             is_held=record.flags & HELD != 0,
+            affinity=self.affinity_of(record),
             changes=self._changes_of(slot, now_ns) if with_changes and self._is_unhealthy(
                 record) else (),
         )

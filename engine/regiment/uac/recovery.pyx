@@ -24,13 +24,14 @@ from regiment.uac.ledger cimport (
     entry_pulse, long_mark_of, mark_of,
 )
 from regiment.uac.policy cimport S_REGISTERED, S_REJECTED, S_WAITING
-from regiment.uac.registration cimport BEGUN, EVER, HELD, LEAVING, MOVING, PENDING
+from regiment.uac.registration cimport (
+    BEGUN, CONTACT_BYTES_MAX, EVER, HELD, LEAVING, MOVING, PENDING,
+)
 from regiment.uac.target cimport Target
 
 cdef int64_t NS_PER_S = 1_000_000_000
 
 cdef enum:
-    CONTACT_BYTES_MAX = 16384
     REALM_BYTES_MAX = 512
     CSEQ_STEP = 64
     HAS_NONCE = 1

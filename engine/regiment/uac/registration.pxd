@@ -1,6 +1,6 @@
 # The registrations of one worker: records, what they share, and how a state follows another.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from regiment.sip.request cimport Template
+from regiment.sip.request cimport Fill, Template
 from regiment.uac.annex cimport Annex
 from regiment.uac.credentials cimport Keyring, Nonce
 from regiment.uac.lines cimport Lines
@@ -36,6 +36,7 @@ cdef enum Flag:
 
 cdef enum:
     NO_SLOT = 0xFFFFFFFF
+    CONTACT_BYTES_MAX = 16384        # a line of a .conf file has 8,191 bytes
 
 cdef struct Record:
     uint8_t call_id[16]
@@ -66,6 +67,7 @@ cdef struct Record:
     uint16_t client_uri_length, user_length, contact_length, name_length
     uint16_t auth_length
     uint16_t code
+    uint8_t bound_place    # 1 + place of the address that its binding is at; 0: unknown
     uint32_t flags
     uint8_t state, transaction, kind, failure_class, credentials, rounds, raises, address
 
@@ -79,6 +81,7 @@ cdef class PolicyState:
     cdef Target target
     cdef uint16_t socket
     cdef int group_row             # of the scoreboard; NO_GROUP: counted nowhere
+    cdef str local                 # host:port of our side
     cdef bint line, mediasec
     cdef uint8_t ha2[4][32]
     cdef bint ha2_known[4]
@@ -119,6 +122,9 @@ cdef class Population:
     cdef int take_endpoint(self, Record* record, str endpoint, str redirect) except -1
     cdef char* _join(self, tuple parts) except NULL
     cdef void _write_line(self, Record* record, const uint8_t* random) noexcept nogil
+    # What differs from record to record in its REGISTER; the Contact URI as it is sent.
+    cdef void fill_in(self, Record* record, PolicyState policy, Fill* fill) noexcept nogil
+    cdef int contact_of(self, Record* record, PolicyState policy, char* out) noexcept nogil
     cdef int note_reason(self, Record* record, const char* text, uint32_t length) noexcept nogil
 
 cdef int registration_advance(int state, int event) noexcept nogil

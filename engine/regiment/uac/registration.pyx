@@ -33,6 +33,7 @@ from regiment.uac.policy cimport (
     S_REFRESHING, S_REGISTERED, S_REGISTERING, S_REJECTED, S_UNREGISTERED, S_UNREGISTERING,
     S_WAITING,
 )
+from regiment.uac.security cimport security_verify
 
 from regiment.errors import LocalError
 from regiment import model
@@ -385,6 +386,28 @@ cdef class Population:
         cdef const char* start = record.text + record.client_uri_length + record.user_length
         return PyBytes_FromStringAndSize(
             start + record.contact_length, record.name_length).decode("utf-8", "surrogateescape")
+
+    cdef void fill_in(self, Record* record, PolicyState policy, Fill* fill) noexcept nogil:
+        fill.call_id = record.call_id
+        fill.client_uri.data = record.text
+        fill.client_uri.length = record.client_uri_length
+        fill.contact_user.data = record.text + record.client_uri_length
+        fill.contact_user.length = record.user_length
+        fill.contact.data = fill.contact_user.data + record.user_length
+        fill.contact.length = record.contact_length
+        fill.line.data = record.line
+        fill.line.length = 7 if policy.line else 0
+        fill.credentials.data = fill.verify.data = NULL
+        fill.credentials.length = fill.verify.length = 0
+        if policy.mediasec:
+            fill.verify = security_verify(record.annexes)
+            fill.after_494 = record.code == 494 and record.rounds == 0
+
+    cdef int contact_of(self, Record* record, PolicyState policy, char* out) noexcept nogil:
+        """The Contact URI as it is sent."""
+        cdef Fill fill
+        self.fill_in(record, policy, &fill)
+        return policy.template.contact_into(out, CONTACT_BYTES_MAX, &fill)
 
     cdef int note_reason(self, Record* record, const char* text, uint32_t length) noexcept nogil:
         """Keeps the reason phrase of a failure; no memory for it: goes without."""

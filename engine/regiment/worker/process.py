@@ -108,6 +108,8 @@ class Worker:
                 self._begin(begin)
             case control.Ask() as ask:
                 self._answers.take(ask)
+            case control.Watch(everything):
+                self._engine.watch(everything)
             case control.Prepare(listeners):
                 self._say(control.Prepared(self._sockets.prepare(listeners)))
             case control.Discard():
