@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from reference.exchange import Contact, Response
 from regiment.model import Affinity
 from regiment.uac.affinity import affinity_after
-from regiment.uac.registration import record_bytes
 from responder import Request, reply
 from uac.single import EXACT, Single, policy_of, render
 
@@ -166,10 +165,6 @@ def test_a_failed_refresh_leaves_the_affinity_of_the_binding_that_still_stands()
     one.answer(one.requests[-1], reply(one.requests[-1], 500))
     assert one.status().state == "waiting"
     assert one.status().affinity == before
-
-
-def test_a_record_has_no_room_for_it_but_a_pointer() -> None:
-    assert record_bytes() == 200
 
 
 # ---------------------------------------------------------------------- events

@@ -53,7 +53,6 @@ cdef class Attempts(Notices):
     cdef int fail(self, uint32_t slot, Record* record, PolicyState policy, const Result* result,
                   int64_t now_ns) except -1
     cdef int settle(self, uint32_t slot, Record* record, Target target, int64_t now_ns) except -1
-    cdef bint is_bound(self, const Record* record, int64_t now_ns) noexcept nogil
     cdef bint next_address(self, uint32_t slot, Record* record, Target target,
                            int64_t now_ns) except -1
     cdef bint answer(self, uint32_t slot, Record* record, Target target, const char* data,

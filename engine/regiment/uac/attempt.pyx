@@ -9,11 +9,11 @@ from libc.stdlib cimport free
 from regiment.keyed cimport keyed_word
 from regiment.metrics.scoreboard cimport record_ns
 from regiment.timing.pacer cimport next_random, unit_interval
+from regiment.uac.affinity cimport take_affinity
+from regiment.uac.annex cimport annexes_free
 from regiment.uac.challenge cimport (
     ANSWERED, STALE_ANSWERED, take_authentication_info, take_challenges,
 )
-from regiment.uac.affinity cimport take_affinity
-from regiment.uac.annex cimport annexes_free
 from regiment.uac.credentials cimport Nonce, nonces_free
 from regiment.uac.grant cimport granted_s
 from regiment.uac.ledger cimport entry_pulse
@@ -57,9 +57,6 @@ cdef class Attempts(Notices):
         """A registrar sees our branches and tags, and must not learn those of other ones."""
         self.secrets_used += 1
         return keyed_word(&self.secret, self.secrets_used)
-
-    cdef bint is_bound(self, const Record* record, int64_t now_ns) noexcept nogil:
-        return record.expires_ns > now_ns
 
     cdef int set_state(self, Record* record, Target target, int event) except -1:
         cdef int old = record.state

@@ -122,6 +122,7 @@ cdef class Population:
     cdef int take_endpoint(self, Record* record, str endpoint, str redirect) except -1
     cdef char* _join(self, tuple parts) except NULL
     cdef void _write_line(self, Record* record, const uint8_t* random) noexcept nogil
+    cdef bint is_bound(self, const Record* record, int64_t now_ns) noexcept nogil
     # What differs from record to record in its REGISTER; the Contact URI as it is sent.
     cdef void fill_in(self, Record* record, PolicyState policy, Fill* fill) noexcept nogil
     cdef int contact_of(self, Record* record, PolicyState policy, char* out) noexcept nogil

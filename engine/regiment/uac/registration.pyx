@@ -387,6 +387,9 @@ cdef class Population:
         return PyBytes_FromStringAndSize(
             start + record.contact_length, record.name_length).decode("utf-8", "surrogateescape")
 
+    cdef bint is_bound(self, const Record* record, int64_t now_ns) noexcept nogil:
+        return record.expires_ns > now_ns
+
     cdef void fill_in(self, Record* record, PolicyState policy, Fill* fill) noexcept nogil:
         fill.call_id = record.call_id
         fill.client_uri.data = record.text
