@@ -263,6 +263,16 @@ def test_what_lies_in_a_block_comment_is_not_cut(tmp_path: Path) -> None:
     assert [(c.line, c.section) for c in cuts(str(path))] == [(6, "t")]
 
 
+def test_cuts_are_named_by_their_section_across_blocks_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.conf"
+    filler = "# filler = " + "x" * 1000 + "\n"
+    path.write_text(
+        "[s]\npassword=a;b\npassword=c;d\n" + filler * 2500 + "password=e;f\n[t]\npassword=g;h"
+    )
+    found = [(c.line, c.section) for c in cuts(str(path))]
+    assert found == [(2, "s"), (3, "s"), (2504, "s"), (2506, "t")]
+
+
 def test_cuts_are_found_in_every_file_and_show_no_value(tmp_path: Path) -> None:
     (tmp_path / "more.conf").write_text("outbound_auth=a\n[a]\ntype=auth\npassword=hu;sh\n")
     text = UDP + MINIMAL + "outbound_proxy=sip:p;lr\n#include more.conf\n[a](+)\nusername=u\n"

@@ -20,9 +20,9 @@ _URIS = (
     b"|server_uri_pattern|client_uri_pattern|contact_pattern"
 )
 _LINE = re.compile(
-    rb"^[ \t]*(?:[a-z_]+/)?(?:(?P<uri>" + _URIS + rb")|password)[ \t]*\+?=>?[ \t]*"
+    rb"[ \t]*(?:[a-z_]+/)?(?:(?P<uri>" + _URIS + rb")|password)[ \t]*\+?=>?[ \t]*"
     rb"(?P<kept>(?:\\;|[^;\n])*)(?<![\s\\=>]);(?!--)(?P<tail>[^\s;][^\n]*)",
-    re.IGNORECASE | re.MULTILINE,
+    re.IGNORECASE,
 )
 _PARAMETER = re.compile(rb"(?:lr|ob|hide|\+sip\.[\w.-]+|[\w.!%*+~-]+=[^\s;,>]*)(?=[\s;,>]|$)")
 
@@ -46,13 +46,14 @@ def cuts(path: str) -> Iterator[Cut]:
     wanted.reverse()
     section = ""
     for first, lines in read_lines(path, lambda _message, _line: None):
+        seen = 0
         while wanted and wanted[-1] < first + len(lines):
             at = wanted.pop() - first
+            section, seen = _header(lines, seen, at) or section, at
             option, equals, _ = lines[at].partition("=")
             if equals:  # else it lies in a block comment
-                section_here = _header(lines[:at]) or section
-                yield Cut(first + at, section_here, option.rstrip("+ \t"))
-        section = _header(lines) or section
+                yield Cut(first + at, section, option.rstrip("+ \t"))
+        section = _header(lines, seen, len(lines)) or section
 
 
 def _candidates(path: str) -> list[int]:
@@ -71,20 +72,24 @@ def _candidates(path: str) -> list[int]:
 
 
 def _in(block: bytes, number: int) -> list[int]:
+    """Return the numbers of such lines in a block whose first line has `number`."""
     found = []
-    at = 0
-    for match in _LINE.finditer(block):
-        if match["uri"] and not _PARAMETER.match(match["tail"]):
-            continue
-        number += block.count(b"\n", at, match.start())
-        at = match.start()
-        found.append(number)
+    counted = end = 0
+    while (mark := block.find(b";", end)) >= 0:
+        start = block.rfind(b"\n", 0, mark) + 1
+        end = block.find(b"\n", mark)
+        end = len(block) if end < 0 else end
+        match = _LINE.match(block, start, end)
+        if match and (not match["uri"] or _PARAMETER.match(match["tail"])):
+            number += block.count(b"\n", counted, start)
+            counted = start
+            found.append(number)
     return found
 
 
-def _header(lines: list[str]) -> str:
-    """Return the name of the last section header among lines; empty: there is none."""
-    for line in reversed(lines):
-        if line.startswith("["):
-            return line[1:].partition("]")[0]
+def _header(lines: list[str], begin: int, end: int) -> str:
+    """Return the name of the last section header among some lines; empty: there is none."""
+    for at in range(end - 1, begin - 1, -1):
+        if lines[at].startswith("["):
+            return lines[at][1:].partition("]")[0]
     return ""
