@@ -17,7 +17,7 @@ from regiment.cli.run import (
     parse_shard,
 )
 from regiment.cli.token import read_token
-from regiment.coordinator.coordinator import Options
+from regiment.coordinator.options import Options
 from regiment.errors import LocalError
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.metrics.snapshot import Snapshot

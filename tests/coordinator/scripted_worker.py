@@ -1,7 +1,9 @@
 """A real worker process with a core that does what a script says; see `scripted_engine`.
 
 ``REGIMENT_TEST_SCRIPT`` names a directory. In it `N.json` is the script of worker N, and a line is
-added to `N.lives` for each of its lives.
+added to `N.lives` for each of its lives, and to `N.told` for much of what it is told. The words
+`prepare`, `change` and `begin` in a list `dies_at` or `silent_at` of the script say where it dies,
+or gives no answer.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from regiment.errors import LocalError
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.model import Event, Policy, Registration, Status, Transport
 from regiment.uac.destination import TargetInfo
-from regiment.worker import process
+from regiment.worker import control, process
 from regiment.worker.alarm import die_with_parent
 
 FOLDER = Path(os.environ["REGIMENT_TEST_SCRIPT"])
@@ -36,7 +38,8 @@ class Core:
         self._board = board
         self._key = instance_key.hex()
         self._cseq_base = cseq_base
-        self._names: list[str] = []
+        self._held: dict[str, tuple[Registration, Policy]] = {}
+        self._policies: list[Policy] = []
         self._rates: list[float] = []
         self._stopping = False
         self._events: list[Event] = []
@@ -46,13 +49,21 @@ class Core:
         return 0
 
     def add_policy(self, policy: Policy) -> int:
+        self._policies.append(policy)
         return 0
 
     def load(self, registrations: Sequence[Registration]) -> None:
-        self._names += [one.name for one in registrations]
+        for one in registrations:
+            self.take(one, self._policies[one.policy])
+
+    def take(self, registration: Registration, policy: Policy) -> None:
+        self._held[registration.name] = (registration, policy)
+
+    def drop(self, name: str) -> None:
+        del self._held[name]
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._held)
 
     def obey(self, script: dict[str, Any]) -> None:
         self._script = script
@@ -75,7 +86,9 @@ class Core:
     def begin(self, now_ns: int) -> None:
         self._board.set("regiment_cseq_high", (), self._cseq_base)
         self._board.set("regiment_registrations", ("registered",), len(self), row=1)
-        self._events += [Event(name, "registering", "rejected", 403) for name in self._names[:3]]
+        self._events += [
+            Event(name, "registering", "rejected", 403) for name in list(self._held)[:3]
+        ]
 
     def survey(self, now_ns: int) -> None: ...
     def receive(self, inbox: Any, now_ns: int) -> None: ...
@@ -144,11 +157,12 @@ class Core:
         return None
 
     def status(self, name: str, now_ns: int) -> Status | None:
-        if name not in self._names:
+        if name not in self._held:
             return None
+        registration, policy = self._held[name]
         return Status(
-            name, "", "", "registered", 200, "", "", self._key, self._cseq_base, 0, 60, 50.0,
-            self._rates[0], "r",
+            name, policy.server_uri, registration.client_uri, "registered", 200, "", "", self._key,
+            self._cseq_base, 0, policy.expiration, 50.0, self._rates[-1], "r",
         )  # fmt: skip
 
 
@@ -157,13 +171,79 @@ class ScriptedWorker(process.Worker):
 
     def __init__(self, setup: Any, *rest: Any) -> None:
         super().__init__(setup, *rest)
+        self._number = setup.index
         lives = FOLDER / f"{setup.index}.lives"
         with lives.open("a") as record:
             record.write(f"{os.getpid()}\n")
-        script = FOLDER / f"{setup.index}.json"
-        orders = json.loads(script.read_text()) if script.exists() else {}
-        self._engine.obey({**orders, "index": setup.index, "life": len(lives.read_text().split())})
+        self._engine.obey(
+            {**self.script(), "index": setup.index, "life": len(lives.read_text().split())}
+        )
         self._warnings["a warning that every worker has"] = None
+        self._new_policies: list[Policy] = []
+        self._has_begun = False
+        former = [[one.path, one.index] for one in setup.former]
+        self.note("setup", state_path=setup.state_path, former=former, ports=setup.ports)
+
+    def script(self) -> dict[str, Any]:
+        """As it is now: a test may change it while the worker lives."""
+        file = FOLDER / f"{self._number}.json"
+        found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        return found
+
+    def note(self, what: str, **told: Any) -> None:
+        with (FOLDER / f"{self._number}.told").open("a") as record:
+            record.write(json.dumps({"what": what, **told}) + "\n")
+
+    def answer(self, step: str, message: control.FromWorker) -> None:
+        script = self.script()
+        if step in script.get("dies_at", ()):
+            os._exit(3)
+        if step not in script.get("silent_at", ()):
+            self._say(message)
+
+    def handle(self, kind: int, body: bytes) -> None:
+        if kind == control.CHANGE:
+            self.change(control.open_change(body))
+            return
+        message = control.decode_to_worker(body) if kind == control.MESSAGE else None
+        match message:
+            case control.Prepare(listeners):
+                self.note("prepare", transports=[one.transport.name for one in listeners])
+                reason = self.script().get("prepare_reason", "")
+                if not reason:
+                    for one in listeners:
+                        self._listen(one)
+                self.answer("prepare", control.Prepared(reason))
+            case control.Discard():
+                self.note("discard")
+            case control.ChangeEnd():
+                self._new_policies = []
+                targets = tuple(self._engine.targets())
+                bound = tuple(self._bound)
+                self.answer("change", control.Changed(len(self._engine), targets, bound))
+            case control.Begin(rates=rates) if self._has_begun:
+                self.note("begin")
+                self._engine.set_rate(0, rates[0])
+                self.answer("begin", control.Began())
+            case control.Stop(keep=keep):
+                self.note("stop", keep=keep)
+                super().handle(kind, body)
+            case _:
+                self._has_begun |= isinstance(message, control.Begin)
+                super().handle(kind, body)
+
+    def change(self, batch: control.ChangeBatch) -> None:
+        self._new_policies += batch.policies
+        for one in (*batch.added, *(one for _, one in batch.changed)):
+            self._engine.take(one, self._new_policies[one.policy])
+        for name in batch.removed:
+            self._engine.drop(name)
+        self.note(
+            "change",
+            added=[one.name for one in batch.added],
+            changed=[[sort, one.name] for sort, one in batch.changed],
+            removed=list(batch.removed),
+        )
 
 
 def main() -> None:

@@ -11,7 +11,8 @@ import pytest
 import uvloop
 
 from regiment.coordinator.assignment import HostShare, WorkerAssignment, digest_of
-from regiment.coordinator.loading import Done, Order, Share, load
+from regiment.coordinator.dealer import Share
+from regiment.coordinator.loading import Done, Order, load
 from regiment.errors import ConfigError
 from regiment.metrics.catalogue import ENDPOINT_ROWS
 from regiment.model import Registration

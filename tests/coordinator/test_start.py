@@ -24,7 +24,8 @@ from coordinator.scripted_engine import (
 from regiment.coordinator import coordinator as coordinator_module
 from regiment.coordinator import seat as seat_module
 from regiment.coordinator.assignment import HostShare
-from regiment.coordinator.coordinator import Coordinator, ensure_descriptors
+from regiment.coordinator.coordinator import Coordinator
+from regiment.coordinator.descriptors import ensure_descriptors
 from regiment.errors import ConfigError, LocalError
 
 

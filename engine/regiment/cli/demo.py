@@ -26,8 +26,9 @@ from regiment.cli import logs, trunks, view
 from regiment.cli.repeats import Repeats
 from regiment.cli.run import TICK_S, finished_before, log_events, parse_api
 from regiment.coordinator import registrar_pool
-from regiment.coordinator.coordinator import Coordinator, Options
+from regiment.coordinator.coordinator import Coordinator
 from regiment.coordinator.cores import usable_cores
+from regiment.coordinator.options import Options
 from regiment.errors import LocalError
 from regiment.metrics.snapshot import Snapshot
 from regiment.net import address

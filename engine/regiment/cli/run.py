@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
 import signal
@@ -21,10 +22,11 @@ from regiment.cli import logs, view
 from regiment.cli.repeats import Repeats
 from regiment.cli.token import read_token
 from regiment.coordinator import local_socket, privileges
-from regiment.coordinator.coordinator import API_PORT, STOP_RATE, Coordinator, Options
+from regiment.coordinator.coordinator import Coordinator
 from regiment.coordinator.cores import usable_cores
+from regiment.coordinator.options import API_PORT, STOP_RATE, Options
 from regiment.coordinator.service import Service
-from regiment.errors import LocalError
+from regiment.errors import LocalError, RegimentError
 from regiment.metrics.snapshot import Snapshot
 from regiment.model import Event
 from regiment.net import address
@@ -77,6 +79,16 @@ def run(
     open_metrics: Annotated[
         bool, typer.Option("--open-metrics", help="Let anybody read /metrics beyond loopback.")
     ] = False,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where registrations outlive the engine.", show_default=False
+        ),
+    ] = None,
+    on_stop: Annotated[
+        str,
+        typer.Option(metavar="unregister|keep", help="keep: the next start with --state goes on."),
+    ] = "unregister",
     user: Annotated[
         str, typer.Option(help="Be this user once ports and files are open. Only root may.")
     ] = "",
@@ -88,6 +100,8 @@ def run(
     """Keep the registrations of CONFIG alive.
 
     SIGTERM or Ctrl-C un-REGISTERs all of them, paced, and ends with 0; a second one ends at once.
+    SIGHUP reads CONFIG again and passes on what has changed in it. With --state a restarted engine
+    goes on with the bindings that are still good.
     What CONFIG has wrong is logged as `regiment check` says it, and the rest runs.
     """
     host_index, hosts = parse_shard(shard)
@@ -108,6 +122,8 @@ def run(
         open_reads=open_reads,
         stop_rate=stop_rate,
         stop_timeout_s=stop_timeout,
+        state=os.fspath(state) if state else "",
+        keep=parse_on_stop(on_stop, state),
         identity=privileges.find(user, group),
     )
     return uvloop.run(Session(options, repeats, as_json=log_format == "json").run())
@@ -123,6 +139,7 @@ class Session:
         self._as_json = as_json
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._hangup = asyncio.Event()
         self._signal = signal.SIGTERM
 
     async def run(self) -> int:
@@ -130,7 +147,8 @@ class Session:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        # One that comes during the start or during a reload is one more reload after it.
+        loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
         self._service.status(f"loading {self._engine.options.config}")
         try:
             if not await finished_before(self._engine.start(), self._stop):
@@ -149,8 +167,13 @@ class Session:
             logger.info("stopping", signal=number.name)
             self._stop.set()
 
-    def _on_hangup(self) -> None:
-        logger.warning("SIGHUP is ignored: the configuration is read at the start only")
+    async def _reload_on_hangup(self) -> None:
+        """Whatever comes of a reload, the engine has logged it; the next SIGHUP is the next try."""
+        while True:
+            await self._hangup.wait()
+            self._hangup.clear()
+            with contextlib.suppress(RegimentError):
+                await self._engine.reload(wait=True)
 
     async def _hold(self) -> int:
         """From readiness to the end."""
@@ -168,6 +191,7 @@ class Session:
         attending = asyncio.create_task(
             self._service.attend(lambda: engine.is_alive, self._status_line)
         )
+        reloading = asyncio.create_task(self._reload_on_hangup())
         with view.open_view(engine.registrations, logged=self._as_json) as shown:
             showing = asyncio.create_task(self._show(shown))
             try:
@@ -179,6 +203,7 @@ class Session:
                 if not await finished_before(stopping, self._hurry):
                     return 128 + self._signal
             finally:
+                reloading.cancel()
                 showing.cancel()
                 attending.cancel()
         self._conclude(stopping.result(), at_start, at_stop, held_s)
@@ -280,6 +305,15 @@ def parse_shard(text: str) -> tuple[int, int]:
     if slash and index.isdecimal() and hosts.isdecimal() and int(index) < int(hosts) <= MOST_HOSTS:
         return int(index), int(hosts)
     raise LocalError(f"--shard {text!r}: K/N, with K from 0 to N-1 and N at most {MOST_HOSTS}")
+
+
+def parse_on_stop(text: str, state: Path | None) -> bool:
+    """Whether bindings are kept at the end. Raises `LocalError`."""
+    if text not in ("unregister", "keep"):
+        raise LocalError(f"--on-stop {text!r}: unregister or keep")
+    if text == "keep" and state is None:
+        raise LocalError("--on-stop keep: only together with --state, or nothing could go on")
+    return text == "keep"
 
 
 def parse_api(text: str) -> tuple[str, int] | None:

@@ -23,6 +23,7 @@ from regiment.config.options import Refused, evaluate
 from regiment.config.policy import Surroundings
 from regiment.config.registration import Registrations, finding
 from regiment.config.section import Document, Section, Variable
+from regiment.config.standing import Standing
 from regiment.config.wizard import Wizard
 from regiment.errors import ConfigError
 from regiment.model import MD5, Finding, Policy, Registration, Transport
@@ -150,6 +151,7 @@ def read(
     bind: str | None = None,
     max_rate: float | None = None,
     lint: bool = False,
+    standing: Standing | None = None,
 ) -> Configuration:
     """Read a configuration, with the pjsip_wizard.conf beside a pjsip.conf.
 
@@ -157,18 +159,28 @@ def read(
 
     `bind` (``--bind``) replaces the address of every UDP transport, and the port if it names one;
     without a UDP transport it makes one. `max_rate` (``--max-rate``) replaces every ``@max_rate``.
-    `lint` adds warnings of what works by accident, for twice the time.
+    `lint` adds warnings of what works by accident, for twice the time. `standing`: what an earlier
+    reading left in force; it takes the place of what is refused now.
     """
     path = os.fspath(path)
-    return _Loader(path, asterisk.parse(path), wizard.beside(path), lint).load(bind, max_rate)
+    document, wizards = asterisk.parse(path), wizard.beside(path)
+    return _Loader(path, document, wizards, lint, standing or Standing()).load(bind, max_rate)
 
 
 class _Loader:
     """Sorts the sections by type and evaluates all but the registrations."""
 
-    def __init__(self, path: str, document: Document, wizards: Document | None, lint: bool) -> None:
+    def __init__(
+        self,
+        path: str,
+        document: Document,
+        wizards: Document | None,
+        lint: bool,
+        standing: Standing,
+    ) -> None:
         self._path = path
         self._files = document.files
+        self._standing = standing
         self._lint = Lint(self._files) if lint else None
         self._refused: list[Finding] = []
         self._warnings = document.warnings
@@ -196,7 +208,7 @@ class _Loader:
                 rebound.add(section.name)
             return transport.build(section, self._notes, self._warnings)
 
-        transports = _rebound(self._all("transport", build_transport), bind)
+        transports = self._standing.hold(_rebound(self._all("transport", build_transport), bind))
         auths = Auths(global_.algorithms, self._notes)
         if self._lint is not None:
             self._lint.transports(transports)
@@ -310,6 +322,7 @@ class _Loader:
         sections = self._by_type.pop(kind, [])
         if len({section.name for section in sections}) == len(sections):
             return sections
+        self._standing.doubled.add(kind)
         first: dict[str, Section] = {}
         for section in sections:
             earlier = first.setdefault(section.name, section)
@@ -335,10 +348,14 @@ class _Loader:
                 built = build(section)
             except Refused as refusal:
                 self._refused.append(finding(refusal, section, kind))
+                if (stands := self._standing.one(kind, section.name)) is not None:
+                    yield stands
                 continue
             if self._lint is not None:
                 self._lint.object(kind, section, built)
             yield built
+        if kind in self._standing.doubled:
+            yield from self._standing.all(kind).values()
 
     def _single(self, kind: str, build: Callable[[Section], T]) -> T | None:
         sections = self._by_type.pop(kind, [])
@@ -352,6 +369,7 @@ class _Loader:
                     section.name,
                 )
             )
+            self._standing.doubled.add(kind)
         self._by_type[kind] = sections if len(sections) == 1 else []
         return next(self._all(kind, build), None)
 

@@ -9,75 +9,36 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import time
 from collections.abc import Callable
 from hashlib import blake2b
 from types import TracebackType
 from typing import Self
 
-import msgspec
 import structlog
 
-from regiment.coordinator import loading, privileges, watch
+from regiment.coordinator import loading, privileges, reloading, watch
 from regiment.coordinator.assignment import WorkerAssignment, digest_of
+from regiment.coordinator.configuration import Configuration
+from regiment.coordinator.dealer import Share
+from regiment.coordinator.descriptors import ensure_descriptors, needed_for
 from regiment.coordinator.front import Front
+from regiment.coordinator.options import Options
 from regiment.coordinator.reloading import ReloadReport
 from regiment.coordinator.seat import CSEQ_STEP, Seat
 from regiment.coordinator.service import Service
-from regiment.coordinator.shares import Shares, share_out
+from regiment.coordinator.shares import Shares
+from regiment.coordinator.state_directory import StateDirectory
 from regiment.errors import LocalError
 from regiment.metrics.exposition import Facts
 from regiment.metrics.snapshot import Snapshot
 from regiment.model import Call, Event, Finding, Status
 from regiment.worker import control
 
-API_PORT = 9465
-STOP_RATE = 500.0
 STOP_GRACE_S = 35.0
 """What un-registering may take beyond N / rate: an unanswered REGISTER's 32 s, and a little."""
-_MORE_FILES = 256
-_FILES_PER_WORKER = 6
 
 logger = structlog.get_logger()
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine is started with."""
-
-    config: str
-    workers: int
-    bind: str = ""
-    """``HOST[:PORT]`` instead of every UDP transport's bind."""
-    max_rate: float | None = None
-    """Instead of every ``@max_rate``; 0: no limit."""
-    seed: int | None = None
-    """Makes staggers, jitters and identifiers repeatable; None: from the system."""
-    host_index: int = 0
-    hosts: int = 1
-    """``--shard``: this host and how many there are."""
-    api: tuple[str, int] | None = ("127.0.0.1", API_PORT)
-    """Where HTTP listens (port 0: any); None: nowhere."""
-    socket: str = ""
-    """Path of the Unix socket; a living engine there is an error."""
-    socket_folder: str = ""
-    """Where the Unix socket is put under its usual name if `socket` is empty; both empty: none."""
-    token: str = ""
-    open_metrics: bool = False
-    open_reads: bool = False
-    """Beyond loopback ``/metrics``, or everything that changes nothing, wants no token."""
-    stop_rate: float = STOP_RATE
-    """Un-REGISTERs a second towards each target; 0: no limit."""
-    stop_timeout_s: float | None = None
-    """None: registrations of the largest target / stop_rate + 35 s."""
-    receive_buffer_bytes: int = 4 << 20
-    send_buffer_bytes: int = 2 << 20
-    worker_module: str = "regiment.worker.process"
-    identity: privileges.Identity | None = None
-    """Who to be once ports and files are open; None: who we are."""
-
-    def __repr__(self) -> str:
-        return f"Options(config={self.config!r}, workers={self.workers})"
 
 
 class Coordinator:
@@ -96,10 +57,6 @@ class Coordinator:
     ) -> None:
         self.options = options
         self.service = service or Service()
-        self.registrations = 0
-        self.findings: tuple[Finding, ...] = ()
-        """Refused objects of the configuration."""
-        self.warnings: tuple[Finding, ...] = ()
         self.load_s = 0.0
         """How long the start took, until every worker registered."""
         self.seats: list[Seat] = []
@@ -107,15 +64,16 @@ class Coordinator:
         self._on_events = on_events
         self._seed = int.from_bytes(os.urandom(8), "big") if options.seed is None else options.seed
         self._instance_key = self._secret("instance", seeded=options.seed is not None)
+        self._state: StateDirectory | None = None
         self._assignment = WorkerAssignment(options.workers)
         self._tasks: list[asyncio.Task[None]] = []
         self._watching: asyncio.Task[None] | None = None
         self.front = Front(self)
         self._ready = asyncio.Event()
         self._failed: asyncio.Future[None] | None = None
-        self._host_fraction = 1.0
-        self._groups: dict[str, int] = {}
-        self._endpoints: dict[str, int] = {}
+        self._configuration = Configuration(options)
+        self._reloads = reloading.Reloads(self)
+        self._config_ok = True
         self._dealt = False
         self._stopping = False
         self._loaded_at_s = 0.0
@@ -146,15 +104,15 @@ class Coordinator:
         use, nothing is left to register or no worker can be started.
         """
         started_s = time.monotonic()
-        ensure_descriptors(_MORE_FILES + _FILES_PER_WORKER * self.options.workers)
+        ensure_descriptors(needed_for(self.options.workers))
         loop = asyncio.get_running_loop()
         self._failed = loop.create_future()
+        await self._open_state()
         self.front.bind()
         if identity := self.options.identity:
-            owned = (self.front.socket,) if self.front.socket else ()
+            owned = [path for path in (self.front.socket, self.options.state) if path]
             privileges.settle(identity, owned=owned, read=(self.options.config,))
-        module = self.options.worker_module
-        self.seats = [Seat(index, self, module) for index in range(self.options.workers)]
+        self._set_seats()
         self._tasks = [asyncio.create_task(self._occupy(seat)) for seat in self.seats]
         self._watching = asyncio.create_task(self._watch())
         # the workers' processes start first: they need their time, and the front takes some too
@@ -166,6 +124,25 @@ class Coordinator:
         if self._failed.done():
             self._failed.result()
         starting.result()
+
+    async def _open_state(self) -> None:
+        options = self.options
+        if options.keep and not options.state:
+            raise LocalError("bindings can be kept at the end only with a state directory: --state")
+        if options.state:
+            # In a thread, because it may wait for the workers of an engine that was killed.
+            shard = f"{options.host_index}/{options.hosts}"
+            self._state = await asyncio.to_thread(
+                StateDirectory, options.state, options.workers, shard, self._instance_key
+            )
+            self._instance_key = self._state.instance_key
+
+    def _set_seats(self) -> None:
+        module, state = self.options.worker_module, self._state
+        inherited = (state.lock,) if state else ()
+        self.seats = [Seat(k, self, module, inherited) for k in range(self.options.workers)]
+        for seat in self.seats if state else ():
+            seat.ports = state.ports_of(seat.index) if state else {}
 
     async def _occupy(self, seat: Seat) -> None:
         try:
@@ -183,7 +160,7 @@ class Coordinator:
     async def _deal_and_begin(self, started_s: float) -> None:
         await self._deal()
         if not self.registrations:
-            raise LocalError(self._nothing())
+            raise LocalError(self._configuration.nothing())
         for seat in self.seats:
             seat.complete()
         self._dealt = True
@@ -193,38 +170,37 @@ class Coordinator:
         self._loaded_at_s = time.time()
 
     async def _deal(self) -> None:
-        options = self.options
-        order = loading.Order(
-            os.fsencode(options.config),
-            options.workers,
-            options.bind,
-            options.max_rate,
-            options.host_index,
-            options.hosts,
-        )
-        async for item in loading.load(order):
-            if isinstance(item, loading.Share):
-                self.seats[item.worker].append(item.digests, item.frame)
-                continue
-            self.registrations = item.registrations
-            self.findings = item.refused
-            self.warnings = item.warnings
-            self._host_fraction = item.host_fraction
-            self._groups = item.groups
-            self._endpoints = item.endpoints
-            for finding in item.refused:
-                logger.error(str(finding))
-            for finding in item.warnings:
-                logger.warning(str(finding))
-            if item.elsewhere:
-                logger.info("other hosts hold the rest", registrations=item.elsewhere)
+        async for item in loading.load(self.order()):
+            match item:
+                case Share(worker, digests, frame):
+                    self.seats[worker].append(digests, frame)
+                case loading.Done():
+                    self.take_over(item)
+                    if item.elsewhere:
+                        logger.info("other hosts hold the rest", registrations=item.elsewhere)
 
-    def _nothing(self) -> str:
-        config = self.options.config
-        if self.options.hosts > 1 and not self.findings:
-            return f"{config}: no registration falls to shard {self.options.host_index}"
-        refused = f" ({len(self.findings)} refused)" if self.findings else ""
-        return f"{config}: nothing to register{refused}"
+    def order(self) -> loading.Order:
+        """What a loader has to do: the first one to load, a later one to compare, too."""
+        return self._configuration.order([seat.spool.fileno() for seat in self.seats])
+
+    def take_over(self, done: loading.Done) -> None:
+        """What a loader found holds from now on."""
+        self._configuration.take_over(done)
+
+    @property
+    def registrations(self) -> int:
+        """That are asked for, on this host."""
+        return self._configuration.registrations
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Refused objects of the configuration."""
+        return self._configuration.findings
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Of the configuration."""
+        return self._configuration.warnings
 
     def _secret(self, purpose: str, *, seeded: bool) -> bytes:
         if not seeded:
@@ -245,6 +221,8 @@ class Coordinator:
             seat.ports,
             self.options.receive_buffer_bytes,
             self.options.send_buffer_bytes,
+            str(state.file_of(seat.index)) if (state := self._state) else "",
+            state.former(seat.index) if state else (),
         )
 
     def on_loaded(self, seat: Seat) -> None:
@@ -252,7 +230,22 @@ class Coordinator:
         if self.shares is None:
             self._begin_if_complete()
         elif seat.loaded is not None:
+            self._save_state()
             seat.begin(self.shares.begin(seat.loaded.targets))
+
+    def _save_state(self) -> bool:
+        """Writes down that the workers have loaded, and their ports. False: it cannot be."""
+        if self._state is None:
+            return True
+        loaded = [seat.index for seat in self.seats if seat.loaded is not None]
+        try:
+            self._state.commit([seat.ports for seat in self.seats], loaded)
+        except LocalError as error:
+            if self.shares is None:
+                self._fail(str(error))
+                return False
+            logger.error(str(error))
+        return True
 
     def _begin_if_complete(self) -> None:
         """Opens the gate once every worker is loaded, but for those that cannot be started."""
@@ -261,9 +254,9 @@ class Coordinator:
         loaded = {seat.index: seat.loaded for seat in self.seats if seat.loaded is not None}
         if not loaded or any(seat.loaded is None and not seat.slow for seat in self.seats):
             return
-        self.shares = share_out(
-            loaded, self.registrations, self._host_fraction, self._groups, self._endpoints
-        )
+        if not self._save_state():
+            return
+        self.shares = self._configuration.share_out(loaded)
         for seat in self.seats:
             if seat.loaded is not None:
                 seat.begin(self.shares.begin(seat.loaded.targets))
@@ -330,6 +323,48 @@ class Coordinator:
             raise LocalError("the engine was not started")
         await asyncio.shield(self._failed)
 
+    # ---- reload
+
+    async def reload(self, allow_removals: bool = False, *, wait: bool = False) -> ReloadReport:
+        """Reads the configuration again and passes on what has changed in it.
+
+        `allow_removals`: even if more than 100 registrations and more than a tenth of them go.
+        `wait`: after a reload that is running; without it that is an error.
+        Raises `ConfigError` where the file is unusable and `LocalError` where it must not come
+        into force or the engine is not in the state for it: then nothing has changed.
+        """
+        return await self._reloads.run(allow_removals, wait)
+
+    def refusal(self) -> str:
+        """Why there can be no reload now; empty: there can."""
+        if self._stopping:
+            return "the engine is stopping"
+        return "" if self._ready.is_set() else "the engine is still starting"
+
+    async def share_out_anew(self) -> None:
+        """After workers have changed what they hold: rates and rows."""
+        loaded = {seat.index: seat.loaded for seat in self.seats if seat.loaded is not None}
+        if not loaded:
+            return
+        self._save_state()
+        self.shares = self._configuration.share_out(loaded, self.shares)
+        await reloading.begin(self.seats, self.shares)
+
+    def on_reload_failed(self, reason: str) -> None:
+        """Nothing has changed."""
+        self._config_ok = False
+        logger.error("the configuration was not reloaded", reason=reason)
+
+    def on_reloaded(self, report: ReloadReport) -> None:
+        """Everything has changed that had to."""
+        self._config_ok = True
+        self.load_s = report.seconds
+        self._loaded_at_s = time.time()
+        counts = {name: getattr(report, name) for name in reloading.COUNTS}
+        logger.info("reloaded", **counts, seconds=round(report.seconds, 2))
+        for name in report.transports_pending:
+            logger.warning("transport changed: it stays as it is until a restart", transport=name)
+
     # ---- questions
 
     def snapshot(self) -> Snapshot:
@@ -350,7 +385,7 @@ class Coordinator:
             worker_restarts={seat.index: seat.replacements for seat in self.seats},
             config_load_s=self.load_s,
             config_loaded_at_s=self._loaded_at_s,
-            config_ok=self._dealt,
+            config_ok=self._dealt and self._config_ok,
         )
 
     async def status(self, name: str) -> Status | None:
@@ -368,10 +403,6 @@ class Coordinator:
     def worker_of(self, name: str) -> int:
         """The worker that has that name, if any has."""
         return self._assignment.worker_of(digest_of(name))
-
-    async def reload(self, allow_removals: bool) -> ReloadReport:  # noqa: ARG002
-        """Reads the configuration again. Raises `ConfigError` and `LocalError`: nothing changed."""
-        raise LocalError("this engine reads its configuration at the start only")
 
     @property
     def url(self) -> str:
@@ -417,17 +448,26 @@ class Coordinator:
     # ---- end
 
     async def stop(self) -> int:
-        """Un-REGISTERs everything, paced; returns how many registrations were not settled in time.
+        """Un-REGISTERs everything, paced, or keeps it, as the options say.
+
+        Returns how many registrations were not settled in time.
 
         To be called after `start` has returned.
         """
         self._stopping = True
+        await self._reloads.stop()
         rate = self.options.stop_rate
         for seat in self.seats:
             part = len(seat.roster) / self.registrations if self.registrations else 1.0
-            seat.stop(rate * part)
+            seat.stop(rate * part, self.options.keep)
+        pending: set[asyncio.Task[None]] = set()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self.stop_timeout_s)
+            _, pending = await asyncio.wait(self._tasks, timeout=self.stop_timeout_s)
+        if self._state is not None and not pending:
+            try:
+                await asyncio.to_thread(self._state.conclude)
+            except LocalError as error:
+                logger.error(str(error))
         return sum(seat.remaining for seat in self.seats if not seat.settled)
 
     @property
@@ -441,29 +481,17 @@ class Coordinator:
     async def close(self) -> None:
         """Ends everything at once: workers are killed, sockets closed. May be called twice."""
         self._stopping = True
+        await self._reloads.stop(0.0)
         tasks = [*self._tasks, *([self._watching] if self._watching else ())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for seat in self.seats:
             seat.close()
+        if self._state is not None:
+            self._state.close()
         await self.front.close()
         if self._failed is not None:
             # Told or not: whoever closes wants to hear no more of it.
             self._failed.cancel()
             await asyncio.gather(self._failed, return_exceptions=True)
-
-
-def ensure_descriptors(needed: int) -> None:
-    """Raises the soft limit of open files if it is too low.
-
-    Raises `LocalError` where the hard limit does not allow that.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise LocalError(
-            f"too few file descriptors: {needed} are needed, {hard} allowed (see `ulimit -Hn`)"
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -4,7 +4,8 @@ It reads the configuration, decides which worker holds what, and streams the sha
 the coordinator passes on unopened. Then it ends, and with it all the memory that parsing took.
 
 Over FD come an `Order` and go any number of `SHARE` frames, then one `Done` or `Failed`; framing as
-in `worker.control`.
+in `worker.control`. For a reload it inherits the spools of what is in force, reads them first, and
+streams `CHANGES` frames too: what each worker holds differently, and nothing of the rest.
 """
 
 from __future__ import annotations
@@ -13,29 +14,35 @@ import asyncio
 import contextlib
 import gc
 import os
+import re
 import socket
 import struct
 import sys
-from collections import Counter
+import time
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import msgspec
 
 from regiment.config import forecast, pjsip
-from regiment.coordinator.assignment import HostShare, WorkerAssignment, digest_of
-from regiment.coordinator.publication import Publication
+from regiment.config.standing import Standing
+from regiment.coordinator import settling
+from regiment.coordinator.assignment import DIGEST_BYTES, HostShare
+from regiment.coordinator.dealer import Dealer, Foundation, OpenTransport, Share
+from regiment.coordinator.difference import Before, Counts, Difference, Fingerprints
 from regiment.coordinator.seat import death_of, start_process
 from regiment.errors import ConfigError, LocalError
 from regiment.metrics.catalogue import ENDPOINT_ROWS
-from regiment.model import Finding, Policy, Registration, Transport
+from regiment.model import Finding, Policy, Registration
 from regiment.worker import control
 from regiment.worker.alarm import die_with_parent
 
 SHARE = 1
 """Kind of a frame: worker (2 bytes), names (4 bytes), their digests, and a worker's frame."""
+CHANGES = 2
+"""Kind of a frame: worker (2 bytes), and a worker's frame."""
 _SHARE_HEAD = struct.Struct("<HI")
-BATCH_REGISTRATIONS = 1000
+_CHANGES_HEAD = struct.Struct("<H")
 
 MODULE = "regiment.coordinator.loading"
 
@@ -49,6 +56,10 @@ class Order(msgspec.Struct, frozen=True, array_like=True, tag="order"):
     max_rate: float | None = None
     host_index: int = 0
     hosts: int = 1
+    foundation: Foundation | None = None
+    """Of what is in force; None: nothing is yet, and nothing is compared."""
+    spools: tuple[int, ...] = ()
+    """Descriptors of the workers' spools, which the loader inherits."""
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
@@ -62,6 +73,15 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
     warnings: tuple[Finding, ...]
     groups: dict[str, int]
     """Group -> registrations that name it."""
+    foundation: Foundation
+    listeners: tuple[tuple[control.Listener, ...], ...]
+    """What each worker's share needs."""
+    counts: Counts | None = None
+    """What has changed; None: nothing was compared."""
+    transports_pending: tuple[str, ...] = ()
+    """Open transports that the file has changed."""
+    unsettled: bool = False
+    """The file seems to be being written: it should be read once more."""
     endpoints: dict[str, int] = {}
     """The endpoints that most registrations name, with how many do."""
 
@@ -72,13 +92,17 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
     message: str
     file: str = ""
     line: int = 0
+    unsettled: bool = False
 
 
-class Share(NamedTuple):
-    """A batch for one worker, as the coordinator sees it."""
+class UnsettledError(ConfigError):
+    """The configuration is unusable, but it seems to be being written."""
+
+
+class Changes(NamedTuple):
+    """Changes for one worker, as the coordinator sees them."""
 
     worker: int
-    digests: bytes
     frame: bytes
 
 
@@ -94,15 +118,15 @@ def frame(kind: int, body: bytes) -> bytes:
 # ---- the coordinator's side
 
 
-async def load(order: Order) -> AsyncIterator[Share | Done]:
-    """Runs a loader process; yields the shares and at the end `Done`.
+async def load(order: Order) -> AsyncIterator[Share | Changes | Done]:
+    """Runs a loader process; yields shares, changes for a reload, and at the end `Done`.
 
-    Raises `ConfigError` where the configuration is unusable, `LocalError` where the loader
-    itself failed.
+    Raises `ConfigError` where the configuration is unusable (`UnsettledError` where that may be
+    because it is being written), `LocalError` where the loader itself failed.
     """
     ours, theirs = socket.socketpair()
     with theirs:
-        process = start_process(MODULE, theirs.fileno())
+        process = start_process(MODULE, theirs.fileno(), *order.spools)
     reader, writer = await asyncio.open_connection(sock=ours)
     try:
         writer.write(frame(control.MESSAGE, _encode(order)))
@@ -111,9 +135,13 @@ async def load(order: Order) -> AsyncIterator[Share | Done]:
             if kind == SHARE:
                 yield _share(body)
                 continue
+            if kind == CHANGES:
+                yield Changes(_CHANGES_HEAD.unpack_from(body)[0], body[_CHANGES_HEAD.size :])
+                continue
             message = _decode(body)
             if isinstance(message, Failed):
-                raise ConfigError(message.message, message.file, message.line)
+                error = UnsettledError if message.unsettled else ConfigError
+                raise error(message.message, message.file, message.line)
             if isinstance(message, Done):
                 yield message
                 return
@@ -129,115 +157,151 @@ async def load(order: Order) -> AsyncIterator[Share | Done]:
 def _share(body: bytes) -> Share:
     worker, names = _SHARE_HEAD.unpack_from(body)
     start = _SHARE_HEAD.size
-    end = start + 16 * names
+    end = start + DIGEST_BYTES * names
     return Share(worker, body[start:end], body[end:])
 
 
 # ---- the process
 
 
-class Dealer:
-    """Deals registrations out to workers: whole batches, in the order of the file."""
-
-    def __init__(self, workers: int, transports: list[Transport], policies: list[Policy]) -> None:
-        self._assignment = WorkerAssignment(workers)
-        self._transports = {one.name: one for one in transports}
-        self._first = next((one.name for one in transports if one.protocol == "udp"), "")
-        self._policies = policies
-        self.publication = Publication()
-        self.groups: dict[str, int] = {}
-        """Group -> registrations dealt that name it."""
-        self.endpoints: Counter[str] = Counter()
-        """Endpoint -> registrations dealt that name it."""
-        self._hands: list[list[Registration]] = [[] for _ in range(workers)]
-        self._digests: list[list[bytes]] = [[] for _ in range(workers)]
-        # A worker gets those policies alone that its registrations use, numbered in that order.
-        self._numbers: list[dict[int, int]] = [{} for _ in range(workers)]
-        self._unsent: list[list[Policy]] = [[] for _ in range(workers)]
-        self._listeners_sent: list[set[str]] = [set() for _ in range(workers)]
-
-    def deal(self, registration: Registration) -> bytes:
-        """Gives a registration to its worker; returns a full batch's frame, else nothing."""
-        digest = digest_of(registration.name)
-        worker = self._assignment.worker_of(digest)
-        hand = self._hands[worker]
-        hand.append(self._renumbered(worker, registration))
-        self._digests[worker].append(digest)
-        if group := self._policies[registration.policy].group:
-            self.groups[group] = self.groups.get(group, 0) + 1
-        if registration.endpoint:
-            self.endpoints[registration.endpoint] += 1
-        return self._play(worker) if len(hand) == BATCH_REGISTRATIONS else b""
-
-    def _renumbered(self, worker: int, registration: Registration) -> Registration:
-        numbers = self._numbers[worker]
-        number = numbers.get(registration.policy)
-        if number is None:
-            number = numbers[registration.policy] = len(numbers)
-            self._unsent[worker].append(self._with_transport(self._policies[registration.policy]))
-        if number == registration.policy:
-            return registration
-        return msgspec.structs.replace(registration, policy=number)
-
-    def rest(self) -> bytes:
-        """The frames of what has not filled a batch."""
-        return b"".join(self._play(worker) for worker, hand in enumerate(self._hands) if hand)
-
-    def _play(self, worker: int) -> bytes:
-        hand, digests = self._hands[worker], self._digests[worker]
-        self._hands[worker], self._digests[worker] = [], []
-        policies = tuple(self._unsent[worker])
-        self._unsent[worker].clear()
-        listeners = tuple(self._listeners_for(worker, policies))
-        batch = control.batch_frame(control.LoadBatch(listeners, policies, tuple(hand)))
-        head = _SHARE_HEAD.pack(worker, len(hand))
-        return frame(SHARE, b"".join((head, *digests, batch)))
-
-    def _with_transport(self, policy: Policy) -> Policy:
-        if policy.transport:
-            return policy
-        return msgspec.structs.replace(policy, transport=self._first)
-
-    def _listeners_for(self, worker: int, policies: tuple[Policy, ...]) -> list[control.Listener]:
-        listeners = []
-        for policy in policies:
-            transport = self._transports[policy.transport]
-            host = self.publication.host_for(transport, policy)
-            if transport.name not in self._listeners_sent[worker]:
-                self._listeners_sent[worker].add(transport.name)
-                listeners.append(control.Listener(self.publication.published(transport), host))
-        return listeners
-
-
 def run(order: Order, out: socket.socket) -> None:
     """Loads and streams. Raises `ConfigError`."""
-    configuration = pjsip.read(
-        os.fsdecode(order.path), bind=order.bind or None, max_rate=order.max_rate
-    )
-    forecast.check_ports(configuration.transports, order.workers)
-    share = HostShare(order.host_index, order.hosts)
-    everything = order.hosts == 1
-    dealer = Dealer(order.workers, configuration.transports, configuration.policies)
-    dealt = elsewhere = 0
-    for registration in configuration.registrations():
-        if not everything and not share.holds(registration.name):
-            elsewhere += 1
-            continue
-        dealt += 1
-        if played := dealer.deal(registration):
-            out.sendall(played)
-    out.sendall(dealer.rest())
-    # Of those that cannot register yet the warnings hold one line a reason, however many they are.
-    warnings = (
-        *configuration.warnings,
-        *dealer.publication.warnings,
-        *forecast.remarks(configuration.policies, configuration.counts),
-    )
-    refused = tuple(configuration.refused)
-    # A file may name as many endpoints as registrations; no more than have rows are of use.
-    largest = dict(dealer.endpoints.most_common(ENDPOINT_ROWS))
-    done = Done(dealt, elsewhere, share.fraction, refused, warnings, dealer.groups, largest)
+    is_reload = order.foundation is not None
+    path = os.fsdecode(order.path)
+    if is_reload:
+        settling.wait_until_quiet(path)
+    began_ns = time.time_ns()
+    try:
+        done = Reading(order, path, out).read(began_ns)
+    except ConfigError as error:
+        files = {path, error.file or path}
+        if is_reload and settling.is_unsettled(files, began_ns):
+            raise UnsettledError(error.message, error.file, error.line) from None
+        raise
     out.sendall(frame(control.MESSAGE, _encode(done)))
+
+
+class Reading:
+    """One reading of the configuration, dealt out and compared with what is in force."""
+
+    def __init__(self, order: Order, path: str, out: socket.socket) -> None:
+        self._order = order
+        self._out = out
+        self._fingerprints = Fingerprints()
+        self._before = Before(order.spools, self._fingerprints)
+        self._standing = Standing()
+        opened: tuple[OpenTransport, ...] = ()
+        if (foundation := order.foundation) is not None:
+            opened = foundation.transports
+            self._standing = Standing(
+                {"system": foundation.system, "global": foundation.global_},
+                [one.transport for one in opened],
+                self._before.auths,
+            )
+        self._configuration = pjsip.read(
+            path, bind=order.bind or None, max_rate=order.max_rate, standing=self._standing
+        )
+        forecast.check_ports(self._configuration.transports, order.workers)
+        self._dealer = Dealer(
+            order.workers, self._configuration.transports, self._configuration.policies, opened
+        )
+        self._difference: Difference | None = None
+        if foundation is not None:
+            self._difference = Difference(order.workers, self._before, self._fingerprints)
+            self._refuse_doubled()
+
+    def _refuse_doubled(self) -> None:
+        """Two registrations of one name: none of the file's is loaded, so nothing can change."""
+        if "registration" in self._standing.doubled:
+            found = next(f for f in self._configuration.refused if f.type == "registration")
+            raise ConfigError(f"[{found.name}] {found.message}", found.file, found.line)
+
+    def read(self, began_ns: int) -> Done:
+        """Streams everything. Raises `ConfigError`."""
+        order, configuration, dealer = self._order, self._configuration, self._dealer
+        share = HostShare(order.host_index, order.hosts)
+        everything = order.hosts == 1
+        dealt = elsewhere = 0
+        for registration in configuration.registrations():
+            if not everything and not share.holds(registration.name):
+                elsewhere += 1
+                continue
+            dealt += 1
+            self._take(registration)
+        counts = None
+        if (difference := self._difference) is not None:
+            dealt += self._keep_refused(difference)
+            for worker, changes in (*difference.removals(dealer.worker_of), *difference.rest()):
+                self._send_changes(worker, changes)
+            counts = difference.counts()
+        for played in dealer.rest():
+            self._send(played)
+        # Of those that cannot register yet the warnings hold one line a reason, however many.
+        warnings = (
+            *configuration.warnings,
+            *dealer.publication.warnings,
+            *forecast.remarks(configuration.policies, configuration.counts),
+        )
+        refused = tuple(configuration.refused)
+        opened = tuple(dealer.opened.values())
+        return Done(
+            dealt,
+            elsewhere,
+            share.fraction,
+            refused,
+            warnings,
+            dealer.groups,
+            Foundation(configuration.system, configuration.global_, opened),
+            dealer.listeners(),
+            counts,
+            tuple(self._standing.pending),
+            counts is not None and settling.is_unsettled(configuration.files, began_ns),
+            # A file may name as many endpoints as registrations; no more than have rows are of use.
+            dict(dealer.endpoints.most_common(ENDPOINT_ROWS)),
+        )
+
+    def _take(self, registration: Registration) -> None:
+        worker, played = self._dealer.deal(registration)
+        if played is not None:
+            self._send(played)
+        if self._difference is not None:
+            policy = self._dealer.policy_of(registration)
+            if changes := self._difference.compare(worker, registration, policy):
+                self._send_changes(worker, changes)
+
+    def _keep_refused(self, difference: Difference) -> int:
+        """What is refused now and was loaded before goes on as it was; returns how many."""
+        policies = self._configuration.policies
+        names = self._refused_names()
+        indices: dict[Policy, int] = {}
+        for registration, policy in self._before.registrations_of(names) if names else ():
+            index = indices.setdefault(policy, len(policies))
+            if index == len(policies):
+                policies.append(policy)
+                self._configuration.counts.append(0)
+            self._configuration.counts[index] += 1
+            _, played = self._dealer.deal(msgspec.structs.replace(registration, policy=index))
+            if played is not None:
+                self._send(played)
+            difference.keep(registration.name)
+        return len(names)
+
+    def _refused_names(self) -> set[str]:
+        """Names that were loaded before, are refused now, and are not given otherwise."""
+        untaken = self._before.untaken
+        refused = self._configuration.refused
+        names = {one.name for one in refused if one.type == "registration"} & untaken
+        for name in {one.name for one in refused if one.type == "wizard"}:
+            made = re.compile(re.escape(name) + "-reg-[0-9]+")
+            names |= {each for each in untaken if made.fullmatch(each)}
+        return names
+
+    def _send(self, share: Share) -> None:
+        head = _SHARE_HEAD.pack(share.worker, len(share.digests) // DIGEST_BYTES)
+        self._out.sendall(frame(SHARE, b"".join((head, share.digests, share.frame))))
+
+    def _send_changes(self, worker: int, changes: bytes) -> None:
+        self._out.sendall(frame(CHANGES, _CHANGES_HEAD.pack(worker) + changes))
 
 
 def main() -> None:
@@ -253,7 +317,8 @@ def main() -> None:
                 raise ConfigError("the loader was given no order")
             run(order, stream)
         except ConfigError as error:
-            failed = Failed(error.message, error.file, error.line)
+            unsettled = isinstance(error, UnsettledError)
+            failed = Failed(error.message, error.file, error.line, unsettled)
             stream.sendall(frame(control.MESSAGE, _encode(failed)))
         except ConnectionError:
             raise

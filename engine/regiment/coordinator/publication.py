@@ -50,6 +50,16 @@ class Publication:
             self._compare(transport, policy)
         return self._hosts[transport.name]
 
+    def adopt(self, name: str, host: str, is_outside: bool) -> None:
+        """Keeps what was decided for a transport before; `is_outside`: for its external address."""
+        self._hosts[name] = host
+        if is_outside:
+            self._outside.add(name)
+
+    def is_outside(self, name: str) -> bool:
+        """Whether a transport's external address is published."""
+        return name in self._outside
+
     def published(self, transport: Transport) -> Transport:
         """`transport` with its external port only where its external host is published too."""
         if transport.name in self._outside:

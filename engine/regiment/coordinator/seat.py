@@ -35,9 +35,14 @@ DEATHS_WINDOW_S = 60.0
 """So many deaths within this time, and the worker is started at most once in it from then on."""
 ANSWER_S = 10.0
 """A worker that does not answer a question within this is given up on."""
+CHANGE_S = 60.0
+"""A worker that does not say within this that it has changed what it holds is replaced."""
 _EXIT_S = 5.0
 _POLL_S = 0.005
 _BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+Step = control.Prepared | control.Changed | control.Began
 
 
 class Owner(Protocol):
@@ -55,7 +60,10 @@ class Owner(Protocol):
 class Seat:
     """Worker `index`: its process, its share of the configuration, its scoreboard."""
 
-    def __init__(self, index: int, owner: Owner, module: str) -> None:
+    def __init__(
+        self, index: int, owner: Owner, module: str, inherited: tuple[int, ...] = ()
+    ) -> None:
+        """`inherited`: descriptors that every worker holds open as long as it lives."""
         self.index = index
         self.roster = Roster()
         self.spool = Spool(f"regiment worker {index}")
@@ -79,6 +87,7 @@ class Seat:
         self.pid = 0
         self._owner = owner
         self._module = module
+        self._inherited = inherited
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._grown = asyncio.Event()
@@ -91,6 +100,11 @@ class Seat:
         self._leaving = asyncio.Event()
         self._asked: dict[int, asyncio.Future[control.Reply]] = {}
         self._questions = 0
+        self._feeder: asyncio.Future[None] | None = None
+        self._outdated = False
+        """Whoever sits here holds what is no longer in force, and was killed for that."""
+        self._begin: control.Begin | None = None
+        self._step: asyncio.Future[Step] | None = None
 
     # ---- its share of the configuration
 
@@ -115,10 +129,11 @@ class Seat:
             if self._leaving.is_set():
                 return
             self._note_death(reason)
-            if self.slow:
+            if self.slow and not self._outdated:
                 wait_s = max(self._started_s + DEATHS_WINDOW_S - time.monotonic(), 0.0)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._leaving.wait(), wait_s)
+            self._outdated = False
             self.replacements += 1
 
     async def _live(self) -> str:
@@ -126,7 +141,9 @@ class Seat:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                self._process = start_process(self._module, theirs.fileno(), self._board_fd)
+                self._process = start_process(
+                    self._module, theirs.fileno(), self._board_fd, *self._inherited
+                )
             except OSError as error:
                 ours.close()
                 return f"cannot be started: {error.strerror}"
@@ -134,7 +151,7 @@ class Seat:
         self._fault = ""
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._say(self._owner.setup_for(self))
-        feeder = asyncio.ensure_future(self._feed(self._writer))
+        feeder = self._feeder = asyncio.ensure_future(self._feed(self._writer, self.spool))
         try:
             while received := await control.read_frame(reader):
                 self._hear(control.decode_from_worker(received[1]))
@@ -143,19 +160,20 @@ class Seat:
             self.running = False
             self._writer.close()
             self._writer = None
-            for question in self._asked.values():
-                if not question.done():
-                    question.set_exception(LocalError(f"worker {self.index} died"))
+            for waiting in (*self._asked.values(), *([self._step] if self._step else ())):
+                if not waiting.done():
+                    waiting.set_exception(LocalError(f"worker {self.index} died"))
             self._asked.clear()
+            self._step = None
         return self._fault or death_of(await self._exit_code(self._process))
 
-    async def _feed(self, writer: asyncio.StreamWriter) -> None:
+    async def _feed(self, writer: asyncio.StreamWriter, spool: Spool) -> None:
         """Sends the share from its front, as it grows, and no faster than the worker reads."""
         sent = 0
         with contextlib.suppress(ConnectionError):
             while True:
                 self._grown.clear()
-                if chunk := self.spool.read(sent):
+                if chunk := spool.read(sent):
                     writer.write(chunk)
                     sent += len(chunk)
                     await writer.drain()
@@ -180,6 +198,9 @@ class Seat:
         self.loaded = None
         self.has_begun = False
         self._watch = Watch()
+        self._begin = None
+        if self._outdated:
+            return
         now_s = time.monotonic()
         self._deaths.append(now_s)
         if len(self._deaths) == DEATHS and now_s - self._deaths[0] <= DEATHS_WINDOW_S:
@@ -210,9 +231,14 @@ class Seat:
                 self.ports = {bound.transport: bound.port for bound in loaded.sockets}
                 self._owner.on_warnings(self, loaded.warnings)
                 self._owner.on_loaded(self)
-            case control.Began():
+            case control.Began() as step:
+                again = self.running
                 self.running = self.has_begun = self._ever_begun = True
-                self._owner.on_began(self)
+                self._reach(step)
+                if not again:
+                    self._owner.on_began(self)
+            case control.Prepared() | control.Changed() as step:
+                self._reach(step)
             case control.Happened(events, calls):
                 self._owner.on_events(self, events, calls)
             case control.Answer(number, reply):
@@ -233,12 +259,98 @@ class Seat:
 
     def begin(self, begin: control.Begin) -> None:
         """Lets the worker register."""
+        self._begin = begin
         self._say(begin)
 
     def watch(self, everything: bool) -> None:
         """Has the worker tell every change of state, or only what a log wants."""
         if self.running:
             self._say(control.Watch(everything))
+
+    # ---- a reload
+
+    async def prepare(self, listeners: tuple[control.Listener, ...]) -> str:
+        """Opens sockets for a reload; returns why that cannot be, or nothing.
+
+        Raises `LocalError` if the worker dies over it or does not answer.
+        """
+        step = await self._ask_step(control.Prepare(listeners), ANSWER_S)
+        return step.reason if isinstance(step, control.Prepared) else ""
+
+    def discard(self) -> None:
+        """The sockets that were prepared are not wanted after all."""
+        self._say(control.Discard())
+
+    def swap(self, spool: Spool, roster: Roster, life: int) -> bool:
+        """Puts another share in the place of the one that is in force.
+
+        True: the worker of that life (`replacements`) runs and can be told what has changed. Any
+        other one is killed, so that its successor reads the new share.
+        """
+        old, self.spool, self.roster = self.spool, spool, roster
+        if self._feeder is not None:
+            self._feeder.cancel()
+        old.close()
+        if self.running and life == self.replacements:
+            return True
+        if self._process is not None and self._process.poll() is None:
+            self._outdated = True
+            self._process.kill()
+        return False
+
+    async def change(self, changes: Spool) -> None:
+        """Tells the worker what it holds differently, and waits until it does.
+
+        Raises `LocalError` if it dies over it; its successor reads the share that is in force.
+        """
+        writer, sent = self._writer, 0
+        try:
+            async with asyncio.timeout(CHANGE_S):
+                while writer is not None and (chunk := changes.read(sent)):
+                    writer.write(chunk)
+                    sent += len(chunk)
+                    await writer.drain()
+                step = await self._ask_step(control.ChangeEnd(), None)
+        except ConnectionError:
+            raise LocalError(f"worker {self.index} died") from None
+        except TimeoutError:
+            if self._process is not None:
+                self._process.kill()
+            raise LocalError(f"worker {self.index} does not answer") from None
+        if isinstance(step, control.Changed):
+            self.loaded = control.Loaded(step.registrations, step.targets, step.sockets, ())
+            self.ports = {bound.transport: bound.port for bound in step.sockets}
+            self._begin = None
+
+    async def begin_again(self, begin: control.Begin) -> None:
+        """Lets the worker go on after a reload; one that has nothing new to learn is left alone.
+
+        Raises `LocalError` if it dies over it or does not answer.
+        """
+        if begin != self._begin:
+            self._begin = begin
+            await self._ask_step(begin, ANSWER_S)
+
+    async def _ask_step(self, message: control.ToWorker, limit_s: float | None) -> Step:
+        """Says something of which there is only one at a time, and waits for what answers it."""
+        step: asyncio.Future[Step] = asyncio.get_running_loop().create_future()
+        if self._writer is None:
+            raise LocalError(f"worker {self.index} is down")
+        self._step = step
+        self._say(message)
+        try:
+            async with asyncio.timeout(limit_s):
+                return await step
+        except TimeoutError:
+            raise LocalError(f"worker {self.index} does not answer") from None
+        finally:
+            self._step = None
+
+    def _reach(self, step: Step) -> None:
+        if self._step is not None and not self._step.done():
+            self._step.set_result(step)
+
+    # ---- questions
 
     async def ask(self, question: control.Question) -> control.Reply:
         """The worker's reply. Raises `LocalError` if it has none within `ANSWER_S`."""
@@ -261,14 +373,17 @@ class Seat:
 
     # ---- the end
 
-    def stop(self, rate: float) -> None:
-        """Tells the worker to un-REGISTER everything and to end; nobody takes its place."""
+    def stop(self, rate: float, keep: bool = False) -> None:
+        """Tells the worker to un-REGISTER everything and to end; nobody takes its place.
+
+        `keep`: to end at once and leave the bindings as they are.
+        """
         self._leaving.set()
-        if self._ever_begun:
+        if self._ever_begun and not keep:
             # Whoever sits here now: these may have a binding that a dead worker made.
             self.remaining = len(self.roster)
         if self.running:
-            self._say(control.Stop(rate))
+            self._say(control.Stop(rate, keep))
         else:
             self.kill()
 

@@ -34,6 +34,8 @@ class Shares(msgspec.Struct, frozen=True):
     """Row of a group -> registrations."""
     endpoints: tuple[str, ...] = ()
     """The endpoints with the most registrations, for rows 1, 2, … of theirs."""
+    workers: int = 1
+    """Among so many a rate is shared where nobody holds anything of the target."""
 
     @property
     def largest(self) -> float:
@@ -54,8 +56,10 @@ class Shares(msgspec.Struct, frozen=True):
         key = key_of(target)
         rate = self.rates.get(key, target.max_rate)
         total = max(self.totals.get(key, 0.0), float(target.registrations))
-        if rate <= 0 or not total:
+        if rate <= 0:
             return 0.0
+        if not total:
+            return max(rate / self.workers, _LEAST_RATE)
         return max(rate * target.registrations / total, _LEAST_RATE)
 
 
@@ -70,11 +74,13 @@ def share_out(
     host_fraction: float = 1.0,
     groups: Mapping[str, int] | None = None,
     endpoints: Mapping[str, int] | None = None,
+    former: Shares | None = None,
 ) -> Shares:
     """The shares of an engine with `registrations` in all.
 
     `loaded`: the answers of the workers that are up. `host_fraction`: this host's part of the
-    names. `groups`, `endpoints`: each with the registrations that name it.
+    names. `groups`, `endpoints`: each with the registrations that name it. `former`: the shares
+    until now, whose rows stay what they are.
     """
     by_label: dict[str, int] = {}
     totals: dict[Key, float] = {}
@@ -88,9 +94,9 @@ def share_out(
     # Names are spread evenly, so the workers that are down hold as much of each target as the rest.
     held = sum(answer.registrations for answer in loaded.values())
     missing = registrations / held if held else 1.0
-    largest = choose_rows(by_label)
+    largest = choose_rows(by_label, former.registrars if former else ())
     by_group = groups or {}
-    named = choose_rows(by_group, limit=GROUP_ROWS)
+    named = choose_rows(by_group, former.groups if former else (), limit=GROUP_ROWS)
     return Shares(
         tuple(largest),
         count_rows(by_label, largest),
@@ -98,5 +104,6 @@ def share_out(
         {key: rate * host_fraction for key, rate in rates.items()},
         tuple(named),
         count_rows(by_group, named),
-        tuple(choose_rows(endpoints or {}, limit=ENDPOINT_ROWS)),
+        tuple(choose_rows(endpoints or {}, former.endpoints if former else (), ENDPOINT_ROWS)),
+        len(loaded),
     )

@@ -27,6 +27,10 @@ class Spool:
             raise LocalError(f"no memory for the registrations: {error.strerror}") from None
         self.size_bytes = 0
 
+    def fileno(self) -> int:
+        """The descriptor, for a process of ours that is to read it; -1: closed."""
+        return self._fd
+
     def append(self, data: bytes) -> None:
         """Adds to the end. Raises `LocalError` when the memory is used up."""
         view = memoryview(data)
