@@ -83,6 +83,17 @@ class Core:
     def set_rate(self, target: int, rate: float) -> None:
         self._rates.append(rate)
 
+    def set_departure_rate(self, target: int, rate: float) -> None: ...
+
+    def slots(self) -> int:
+        return len(self)
+
+    def attach(self, memory: Any, wall_offset_ns: int) -> None: ...
+    def set_wall(self, wall_offset_ns: int) -> None: ...
+
+    def adopt(self, former: Any, same_boot: bool, now_ns: int) -> tuple[int, ...]:
+        return (0, 0, 0, 0, 0)
+
     def begin(self, now_ns: int) -> None:
         self._board.set("regiment_cseq_high", (), self._cseq_base)
         self._board.set("regiment_registrations", ("registered",), len(self), row=1)
@@ -209,17 +220,16 @@ class ScriptedWorker(process.Worker):
         match message:
             case control.Prepare(listeners):
                 self.note("prepare", transports=[one.transport.name for one in listeners])
-                reason = self.script().get("prepare_reason", "")
-                if not reason:
-                    for one in listeners:
-                        self._listen(one)
+                reason = self.script().get("prepare_reason") or self._sockets.prepare(listeners)
                 self.answer("prepare", control.Prepared(reason))
             case control.Discard():
                 self.note("discard")
+                self._sockets.discard()
             case control.ChangeEnd():
                 self._new_policies = []
+                self._sockets.use_prepared()
                 targets = tuple(self._engine.targets())
-                bound = tuple(self._bound)
+                bound = tuple(self._sockets.bound)
                 self.answer("change", control.Changed(len(self._engine), targets, bound))
             case control.Begin(rates=rates) if self._has_begun:
                 self.note("begin")

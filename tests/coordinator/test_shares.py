@@ -123,3 +123,38 @@ def test_the_endpoints_with_most_registrations_have_rows_and_are_told_to_every_w
 def test_without_groups_there_are_no_rows_of_them():
     shares = share_out({0: loaded(target("r", 100))}, 100)
     assert (shares.groups, shares.group_desired) == ((), {})
+
+
+def test_a_stop_rate_is_shared_as_the_rate_of_attempts_is():
+    one, two = loaded(target("r", 30), target("s", 0)), loaded(target("r", 10), target("t", 0, 0.0))
+    shares = share_out({0: one, 1: two}, 40, stop_rate=80.0)
+    # Of s and t nobody holds anything any more; what is left to un-REGISTER there is anybody's.
+    assert shares.begin(one.targets).departure_rates == (60.0, 40.0)
+    assert shares.begin(two.targets).departure_rates == (20.0, 40.0)
+    assert shares.begin(one.targets).rates == (75.0, 50.0)
+    assert shares.begin(two.targets).rates == (25.0, 0.0)
+    assert share_out({0: one}, 40).begin(one.targets).departure_rates == (0.0, 0.0)
+
+
+def test_a_worker_that_holds_nothing_of_a_target_any_more_can_still_un_register_there():
+    one, two = loaded(target("r", 0)), loaded(target("r", 10))
+    shares = share_out({0: one, 1: two}, 10, stop_rate=80.0)
+    assert shares.begin(one.targets).departure_rates == (40.0,)
+
+
+def test_rows_of_registrars_groups_and_endpoints_stay_what_they_were():
+    before = share_out(
+        {0: loaded(target("a", 20), target("b", 10))},
+        30,
+        groups={"west": 20, "east": 10},
+        endpoints={"e": 2, "f": 1},
+    )
+    answers = {0: loaded(target("c", 90), target("b", 10))}
+    after = share_out(
+        answers, 100, groups={"south": 90, "east": 10}, endpoints={"g": 9, "f": 1}, former=before
+    )
+    assert after.registrars == ("a", "b", "c")
+    assert after.desired == {1: 0, 2: 10, 3: 90}
+    assert after.groups == ("west", "east", "south")
+    assert after.endpoints == ("e", "f", "g")
+    assert after.begin(answers[0].targets).rows == (3, 2)

@@ -42,17 +42,9 @@ def manifest(state: Path) -> dict[str, Any]:
     return found
 
 
-def touch_files(state: Path, workers: int) -> None:
-    """As workers do that keep a state; the scripted ones do not."""
-    for worker in range(workers):
-        (state / f"worker-{worker}-of-{workers}.state").touch()
-
-
-def start_and_stop(options: Options, files: int = 0) -> None:
+def start_and_stop(options: Options) -> None:
     async def work() -> None:
         async with Coordinator(options) as engine:
-            if files:
-                touch_files(Path(options.state), files)
             assert await engine.stop() == 0
 
     run(work())
@@ -63,7 +55,6 @@ def test_a_worker_is_told_its_file_and_the_next_start_goes_on_with_key_file_and_
 ):
     async def work() -> tuple[bytes, list[dict[str, int]]]:
         async with Coordinator(with_state(folder)) as engine:
-            touch_files(state, 2)
             status = await engine.status(NAMES[0])
             return status.call_id, [seat.ports for seat in engine.seats]
 
@@ -85,7 +76,6 @@ def test_without_a_state_directory_nothing_is_kept(folder):
 def test_a_successor_goes_on_with_its_own_file(folder, state):
     async def work() -> None:
         async with Coordinator(with_state(folder)) as engine:
-            touch_files(state, 2)
             os.kill(engine.seats[0].pid, signal.SIGKILL)
             await until(lambda: engine.restarts == 1 and engine.seats[0].running)
 
@@ -96,7 +86,7 @@ def test_a_successor_goes_on_with_its_own_file(folder, state):
 def test_with_another_number_of_workers_the_directory_changes_before_anyone_registers(
     folder, state
 ):
-    start_and_stop(with_state(folder, workers=3), files=3)
+    start_and_stop(with_state(folder, workers=3))
     script(folder, 0, dies_before_life=99)
 
     async def work() -> None:
@@ -131,21 +121,11 @@ def test_with_another_number_of_workers_the_directory_changes_before_anyone_regi
 def test_bindings_are_kept_at_the_end_if_that_is_wanted(folder, state):
     start_and_stop(with_state(folder, keep=True))
     assert [told(folder, worker, "stop") for worker in (0, 1)] == [[{"keep": True}]] * 2
-    assert manifest(state)["is_clean"] is True
 
 
 def test_to_keep_bindings_wants_a_state_directory(folder):
     with pytest.raises(LocalError, match="--state"):
         run(Coordinator(options(folder, keep=True)).start())
-
-
-def test_an_engine_that_was_killed_has_not_ended_cleanly(folder, state):
-    async def work() -> None:
-        async with Coordinator(with_state(folder)):
-            pass
-
-    run(work())
-    assert manifest(state)["is_clean"] is False
 
 
 def test_a_second_engine_on_one_directory_does_not_start(folder, state):
@@ -223,7 +203,5 @@ def test_no_secret_but_the_instance_key_is_in_the_manifest(folder, state):
         "instance_key",
         "workers",
         "shard",
-        "boot_id",
-        "is_clean",
         "ports",
     }

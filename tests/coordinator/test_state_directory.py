@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import structlog
 
 from regiment.coordinator import state_directory
 from regiment.coordinator.state_directory import FORMAT, LOCK, MANIFEST, StateDirectory
@@ -162,33 +161,12 @@ def test_ports_of_a_worker_that_is_down_are_kept(tmp_path):
     again.close()
 
 
-@pytest.mark.parametrize(("is_clean", "goes_on"), [(False, False), (True, True)])
-def test_after_the_machine_went_down_only_a_clean_end_is_gone_on_with(
-    tmp_path, monkeypatch, is_clean, goes_on
-):
+def test_a_file_that_was_being_made_is_removed(tmp_path):
     begin(tmp_path)
-    if is_clean:
-        state = opened(tmp_path)
-        state.conclude()
-        state.close()
-    monkeypatch.setattr(state_directory, "boot_id", lambda: "another life")
-    with structlog.testing.capture_logs() as logged:
-        again = opened(tmp_path)
-    assert bool(again.former(0)) is goes_on
-    assert bool(logged) is not goes_on
-    assert again.instance_key == KEY
-    assert again.ports_of(1) == {"udp": 5001}
-    again.close()
-
-
-def test_a_clean_end_is_forgotten_once_the_next_start_registers(tmp_path):
-    begin(tmp_path)
-    state = opened(tmp_path)
-    state.conclude()
-    assert json.loads((tmp_path / MANIFEST).read_text())["is_clean"] is True
-    state.commit([{}, {}], [0, 1])
-    assert json.loads((tmp_path / MANIFEST).read_text())["is_clean"] is False
-    state.close()
+    (tmp_path / "worker-1-of-2.state.new").touch()
+    (tmp_path / f"{MANIFEST}.new").touch()
+    opened(tmp_path).close()
+    assert names(tmp_path) == {LOCK, MANIFEST, "worker-0-of-2.state", "worker-1-of-2.state"}
 
 
 # ---- one at a time

@@ -34,6 +34,7 @@ class Configuration:
             options.host_index,
             options.hosts,
         )
+        self._stop_rate = options.stop_rate
         self._host_fraction = 1.0
         self._groups: dict[str, int] = {}
         self._endpoints: dict[str, int] = {}
@@ -82,4 +83,5 @@ class Configuration:
             self._groups,
             self._endpoints,
             former,
+            self._stop_rate,
         )

@@ -460,14 +460,8 @@ class Coordinator:
         for seat in self.seats:
             part = len(seat.roster) / self.registrations if self.registrations else 1.0
             seat.stop(rate * part, self.options.keep)
-        pending: set[asyncio.Task[None]] = set()
         if self._tasks:
-            _, pending = await asyncio.wait(self._tasks, timeout=self.stop_timeout_s)
-        if self._state is not None and not pending:
-            try:
-                await asyncio.to_thread(self._state.conclude)
-            except LocalError as error:
-                logger.error(str(error))
+            await asyncio.wait(self._tasks, timeout=self.stop_timeout_s)
         return sum(seat.remaining for seat in self.seats if not seat.settled)
 
     @property

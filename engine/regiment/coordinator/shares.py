@@ -35,7 +35,9 @@ class Shares(msgspec.Struct, frozen=True):
     endpoints: tuple[str, ...] = ()
     """The endpoints with the most registrations, for rows 1, 2, … of theirs."""
     workers: int = 1
-    """Among so many a rate is shared where nobody holds anything of the target."""
+    """Among so many a rate is shared where somebody holds nothing of the target (any more)."""
+    stop_rate: float = 0.0
+    """Un-REGISTERs a second towards each target; 0: no limit."""
 
     @property
     def largest(self) -> float:
@@ -47,20 +49,23 @@ class Shares(msgspec.Struct, frozen=True):
         rows = {registrar: row for row, registrar in enumerate(self.registrars, start=1)}
         return Begin(
             tuple(rows.get(target.label, 0) for target in targets),
-            tuple(self._rate(target) for target in targets),
+            tuple(
+                self._share(target, self.rates.get(key_of(target), target.max_rate))
+                for target in targets
+            ),
             self.groups,
             self.endpoints,
+            tuple(self._share(target, self.stop_rate) for target in targets),
         )
 
-    def _rate(self, target: TargetInfo) -> float:
-        key = key_of(target)
-        rate = self.rates.get(key, target.max_rate)
-        total = max(self.totals.get(key, 0.0), float(target.registrations))
+    def _share(self, target: TargetInfo, rate: float) -> float:
         if rate <= 0:
             return 0.0
-        if not total:
-            return max(rate / self.workers, _LEAST_RATE)
-        return max(rate * target.registrations / total, _LEAST_RATE)
+        part = 1 / self.workers
+        if target.registrations:
+            total = max(self.totals.get(key_of(target), 0.0), float(target.registrations))
+            part = target.registrations / total
+        return max(rate * part, _LEAST_RATE)
 
 
 def key_of(target: TargetInfo) -> Key:
@@ -75,12 +80,13 @@ def share_out(
     groups: Mapping[str, int] | None = None,
     endpoints: Mapping[str, int] | None = None,
     former: Shares | None = None,
+    stop_rate: float = 0.0,
 ) -> Shares:
     """The shares of an engine with `registrations` in all.
 
     `loaded`: the answers of the workers that are up. `host_fraction`: this host's part of the
     names. `groups`, `endpoints`: each with the registrations that name it. `former`: the shares
-    until now, whose rows stay what they are.
+    until now, whose rows stay what they are. `stop_rate`: un-REGISTERs a second and target.
     """
     by_label: dict[str, int] = {}
     totals: dict[Key, float] = {}
@@ -105,5 +111,6 @@ def share_out(
         tuple(named),
         count_rows(by_group, named),
         tuple(choose_rows(endpoints or {}, former.endpoints if former else (), ENDPOINT_ROWS)),
-        len(loaded),
+        max(len(loaded), 1),
+        stop_rate,
     )

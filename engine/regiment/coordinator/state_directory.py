@@ -3,7 +3,8 @@
 In it lie, all of them for our eyes only (0600, the directory 0700):
 
 ``engine.json``        the manifest: instance key, number of workers, ports. Replaced as a whole.
-``worker-K-of-N.state``  one mapped file a worker, which that worker alone writes.
+``worker-K-of-N.state``  one mapped file a worker, which that worker alone writes; with ``.new``
+                       while it is being made.
 ``lock``               held by the coordinator and by every worker, so that an engine that was
                        killed is gone from here only when its last worker is. Holds a pid.
 
@@ -23,7 +24,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import structlog
 
 from regiment.errors import LocalError
 from regiment.worker.control import Former
@@ -36,11 +36,8 @@ LOCK_S = 5.0
 """Workers of an engine that was killed are gone within this."""
 _LOCK_POLL_S = 0.02
 _FRESH = MANIFEST + ".new"
-_STATE_FILE = re.compile(r"worker-(\d+)-of-(\d+)\.state")
+_STATE_FILE = re.compile(r"worker-(\d+)-of-(\d+)\.state(\.new)?")
 _OURS = re.compile(rf"{LOCK}|{MANIFEST}(\.new)?|{_STATE_FILE.pattern}|regiment.*\.sock|lost\+found")
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-logger = structlog.get_logger()
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,10 +49,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Hexadecimal: what Call-IDs and `line` are made with."""
     workers: int
     shard: str = "0/1"
-    boot_id: str = ""
-    """Of the machine's life in which this was written."""
-    is_clean: bool = False
-    """Whoever wrote this has ended in good order, and everything has reached the disk."""
     ports: tuple[dict[str, int], ...] = ()
     """For each worker, transport name -> port."""
 
@@ -166,24 +159,12 @@ class StateDirectory:
         return manifest
 
     def _tidy(self) -> None:
-        """Removes what a start that never came to register, or a migration, has left.
-
-        And all of it where the machine went down without a clean end: what had not reached the
-        disk by then is older than what registrars have seen.
-        """
-        manifest = self._manifest
-        trusted = manifest is not None and (manifest.is_clean or manifest.boot_id == boot_id())
-        if manifest is not None and not trusted:
-            logger.warning(
-                "the machine went down while the engine ran: every registration starts afresh",
-                path=str(self.path),
-            )
+        """Removes what a start that never came to register, or a migration, has left."""
+        counting = self._manifest.workers if self._manifest else 0
         for name in os.listdir(self.path):
             match = _STATE_FILE.fullmatch(name)
-            counts = (
-                trusted and manifest is not None and match and int(match[2]) == manifest.workers
-            )
-            if name == _FRESH or (match and not counts):
+            is_rest = match is not None and (match[3] is not None or int(match[2]) != counting)
+            if name == _FRESH or is_rest:
                 os.unlink(self.path / name)
 
     # ---- workers
@@ -220,7 +201,6 @@ class StateDirectory:
                 instance_key=self.instance_key.hex(),
                 workers=self.workers,
                 shard=self._shard,
-                boot_id=boot_id(),
                 ports=tuple(dict(one) or self.ports_of(worker) for worker, one in enumerate(ports)),
             )
         )
@@ -229,18 +209,6 @@ class StateDirectory:
                 with contextlib.suppress(OSError):
                     self.file_of(worker, self._former_workers).unlink()
             self._former_workers = self.workers
-
-    def conclude(self) -> None:
-        """The engine has ended in good order: all goes to the disk. Raises `LocalError`."""
-        if self._manifest is None:
-            return
-        try:
-            for worker in range(self.workers):
-                with contextlib.suppress(FileNotFoundError):
-                    _sync(self.file_of(worker))
-        except OSError as error:
-            raise self._unusable(error) from None
-        self._write(msgspec.structs.replace(self._manifest, is_clean=True))
 
     def _write(self, manifest: Manifest) -> None:
         """Replaces the manifest as a whole, whatever happens meanwhile."""
@@ -270,16 +238,8 @@ class StateDirectory:
             self.lock = -1
 
 
-def boot_id() -> str:
-    """Of this life of the machine; empty where the kernel does not tell."""
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return ""
-
-
 def _sync(path: Path) -> None:
-    """Brings a file or a directory to the disk, with what is mapped of it."""
+    """Brings what was done in a directory to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
