@@ -85,9 +85,6 @@ class Core:
 
     def set_departure_rate(self, target: int, rate: float) -> None: ...
 
-    def slots(self) -> int:
-        return len(self)
-
     def attach(self, memory: Any, wall_offset_ns: int) -> None: ...
     def set_wall(self, wall_offset_ns: int) -> None: ...
 

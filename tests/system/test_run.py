@@ -191,21 +191,6 @@ def test_a_stop_that_times_out_says_what_is_left_and_ends_well(tmp_path, silent_
     finish(work())
 
 
-def test_sighup_is_ignored_with_a_line(tmp_path):
-    async def work() -> None:
-        async with (
-            registrar() as pool,
-            regiment(write_config(tmp_path, pool.address[1]), "--workers", "1") as run,
-        ):
-            await run.said(" ready ")
-            run.process.send_signal(signal.SIGHUP)
-            await run.said("SIGHUP is ignored")
-            run.process.send_signal(signal.SIGTERM)
-            assert await run.ended() == 0
-
-    finish(work())
-
-
 def test_workers_do_not_outlive_a_killed_coordinator(tmp_path):
     async def work() -> None:
         async with (
