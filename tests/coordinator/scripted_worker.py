@@ -134,18 +134,21 @@ class Core:
         return len(self)
 
     def names(self, start: int, count: int) -> list[str]:
-        return self._names[start : start + count]
+        return list(self._held)[start : start + count]
 
     def page(
         self, start: int, limit: int, scan: int, now_ns: int, *, prefix: str, like: Any, **_: str
     ) -> tuple[list[Status | None], int]:
         end = min(start + scan, len(self), start + limit)
-        names = [name for name in self._names[start:end] if name.startswith(prefix)]
+        names = [name for name in list(self._held)[start:end] if name.startswith(prefix)]
         found = [name for name in names if like is None or like.search(name.encode())]
         return [self.status(name, now_ns) for name in found], end if end < len(self) else -1
 
     def tally(self, start: int, scan: int, counts: dict[Any, list[Any]]) -> int:
-        counts["registrar.test", "rejected", "policy", 403, "No"] = [len(self), self._names[0]]
+        counts["registrar.test", "rejected", "policy", 403, "No"] = [
+            len(self),
+            next(iter(self._held)),
+        ]
         return -1
 
     def refresh(self, name: str, now_ns: int, fresh: bool) -> bool:
@@ -155,7 +158,7 @@ class Core:
         return self._act("unregister", name)
 
     def _act(self, action: str, name: str) -> bool:
-        if name not in self._names:
+        if name not in self._held:
             return False
         with (FOLDER / "acts").open("a") as acts:
             acts.write(f"{action} {name}\n")
