@@ -116,7 +116,7 @@ def run(
         hosts=hosts,
         api=parse_api(api),
         socket=socket,
-        socket_folder=os.fspath(local_socket.folder_for()),
+        socket_folder=os.fspath(local_socket.folder_for(os.fspath(state) if state else "")),
         token=read_token(token_file),
         open_metrics=open_metrics,
         open_reads=open_reads,

@@ -37,7 +37,7 @@ LOCK_S = 5.0
 _LOCK_POLL_S = 0.02
 _FRESH = MANIFEST + ".new"
 _STATE_FILE = re.compile(r"worker-(\d+)-of-(\d+)\.state(\.new)?")
-_OURS = re.compile(rf"{LOCK}|{MANIFEST}(\.new)?|{_STATE_FILE.pattern}|regiment.*\.sock|lost\+found")
+_OURS = re.compile(rf"{LOCK}|{MANIFEST}(\.new)?|{_STATE_FILE.pattern}|lost\+found")
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +110,7 @@ class StateDirectory:
         names = os.listdir(self.path)
         if MANIFEST not in names:
             for name in sorted(names):
-                if not _OURS.fullmatch(name):
+                if not (_OURS.fullmatch(name) or (self.path / name).is_socket()):
                     raise self._error(
                         f"is not empty and no state directory of regiment (it holds {name}): "
                         "name a directory of its own"
