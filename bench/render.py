@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 from bench.machine import ROOT
 
-SECTIONS = ("compare", "sender", "kamailio", "memory", "idle", "load", "micro")
+SECTIONS = ("compare", "sender", "kamailio", "memory", "idle", "load", "state", "micro")
 TEMPLATES = Path(__file__).parent / "templates"
 BEGIN, END = "<!-- figures:begin -->\n", "<!-- figures:end -->"
 
@@ -100,6 +100,15 @@ def goals(records: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
                     step["wall_s"] <= limit_s,
                 )
             )
+    if "state" in result:
+        costs, lives = result["state"]["costs"], result["state"]["lives"]
+        ratio = costs["state_ratio"]["median"]
+        least = costs["state_ratio"]["min"]
+        rows.append(("CPU with a state file", "within noise", f"{ratio:.2f} x", least <= 1.0))
+        sent = lives["reload"]["requests"]
+        rows.append(("REGISTERs of a reload that changes 7", "7", f"{sent:.0f}", sent == 7))
+        sent = lives["restart"]["requests"]
+        rows.append(("Requests of a restart", "0", f"{sent:.0f}", sent == 0))
     if "micro" in result:
         name, took = next(
             (name, ns) for name, ns in result["micro"]["sip"]["ns"].items() if "200" in name

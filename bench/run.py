@@ -18,7 +18,7 @@ from typing import Any
 
 from bench import render
 from bench.machine import ROOT, stamp
-from bench.macro import compare, idle, kamailio, load, memory, sender
+from bench.macro import compare, idle, kamailio, load, memory, sender, state
 
 RESULTS = ROOT / "bench" / "results"
 QUICK_RESULTS = ROOT / "build" / "bench"
@@ -48,6 +48,7 @@ SECTIONS: dict[str, Callable[[bool], Any]] = {
     "memory": memory.rows,
     "idle": idle.rows,
     "load": load.rows,
+    "state": state.rows,
     "micro": micro,
 }
 

@@ -142,9 +142,9 @@ async def registrar() -> AsyncIterator[RegistrarPool]:
         yield pool
 
 
-def finish(work: Awaitable[Any]) -> Any:
+def finish(work: Awaitable[Any], patience_s: float = PATIENCE_S) -> Any:
     async def patiently() -> Any:
-        return await asyncio.wait_for(work, PATIENCE_S)
+        return await asyncio.wait_for(work, patience_s)
 
     return uvloop.run(patiently())
 

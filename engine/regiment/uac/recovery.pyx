@@ -219,7 +219,7 @@ cdef class Recovery(Changes):
             return 0
         record.requested_s = max(record.requested_s, settled.requested_s)
         taken = self._take_up_binding(slot, entry, now_ns)
-        if taken == 1 and same_boot and settled.nonce_flags & HAS_NONCE:
+        if taken and same_boot and settled.nonce_flags & HAS_NONCE:
             self._take_up_nonce(slot, entry)
         if taken:
             self.keep(slot, self.wheel.due_ns(slot))
