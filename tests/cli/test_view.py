@@ -1,8 +1,10 @@
 """The live view and the plain lines, from snapshots alone."""
 
 import io
+import os
 
 import pytest
+import structlog
 from rich.console import Console
 
 from regiment.cli.view import Course, PlainView, TerminalView, open_view, plain_line, render
@@ -131,6 +133,17 @@ def test_without_a_terminal_there_is_one_line_every_10_seconds(engine):
             view.update(engine.at(tenth / 10))
     lines = stream.getvalue().splitlines()
     assert [line.split()[0] for line in lines] == ["0", "10", "20"]
+
+
+def test_in_the_journal_there_is_a_line_of_the_log_every_10_minutes(engine, tmp_path, monkeypatch):
+    with (tmp_path / "journal").open("w") as journal, structlog.testing.capture_logs() as lines:
+        found = os.fstat(journal.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        with open_view(100, journal) as view:
+            for minute in range(25):
+                view.update(engine.at(60 * minute))
+    assert [line["event"].split()[0] for line in lines] == ["0", "600", "1200"]
+    assert (tmp_path / "journal").read_text() == ""
 
 
 def test_on_a_terminal_the_view_redraws_and_clears_itself(engine):

@@ -19,6 +19,7 @@ import uvloop
 from rich.console import Console, RenderableType
 
 from regiment.cli import logs, view
+from regiment.cli.journal import is_journal
 from regiment.cli.repeats import Repeats
 from regiment.cli.token import read_token
 from regiment.coordinator import local_socket, privileges
@@ -240,7 +241,7 @@ class Session:
             at_stop=at_stop,
             worker_restarts=engine.restarts,
         )
-        if self._as_json:
+        if self._as_json or is_journal(sys.stderr):
             logger.info(
                 "summary",
                 registered=result.registered,

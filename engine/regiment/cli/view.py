@@ -20,6 +20,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from regiment.cli.journal import is_journal
 from regiment.cli.logs import put_line
 from regiment.metrics.snapshot import DURATION, Snapshot
 from regiment.report.summary import QUANTILES, duration_text
@@ -27,6 +28,8 @@ from regiment.report.summary import QUANTILES, duration_text
 logger = structlog.get_logger()
 
 PLAIN_INTERVAL_S = 10.0
+JOURNAL_INTERVAL_S = 600.0
+"""A service runs for months, and its manager shows a status line anyway."""
 WINDOW_S = 10.0
 _SENT = "regiment_sip_requests_total"
 _RETRANSMITTED = "regiment_sip_retransmissions_total"
@@ -168,11 +171,14 @@ class TerminalView:
 
 
 class PlainView:
-    """One line at once and then every 10 s of the snapshots' time."""
+    """One line at once and then every `interval_s` of the snapshots' time."""
 
-    def __init__(self, course: Course, stream: TextIO) -> None:
+    def __init__(
+        self, course: Course, stream: TextIO, interval_s: float = PLAIN_INTERVAL_S
+    ) -> None:
         self._course = course
         self._stream = stream
+        self._interval_ns = int(interval_s * 1e9)
         self._next_ns: int | None = None
 
     def __enter__(self) -> Self:
@@ -191,7 +197,7 @@ class PlainView:
         moment = self._course.take(snapshot)
         if self._next_ns is not None and snapshot.at_ns < self._next_ns:
             return
-        self._next_ns = snapshot.at_ns + int(PLAIN_INTERVAL_S * 1e9)
+        self._next_ns = snapshot.at_ns + self._interval_ns
         self.write(plain_line(moment))
 
     def write(self, line: str) -> None:
@@ -212,9 +218,11 @@ def open_view(
 ) -> View:
     """The view that fits `stream` (default stderr): live on a terminal, else plain lines.
 
-    `logged`: lines of the log instead, wherever that goes.
+    `logged`: lines of the log instead, wherever that goes; in the journal they always are, and few.
     """
     stream = stream or sys.stderr
+    if is_journal(stream):
+        return LoggedView(Course(desired), stream, JOURNAL_INTERVAL_S)
     if logged:
         return LoggedView(Course(desired), stream)
     console = Console(file=stream)
