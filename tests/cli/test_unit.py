@@ -22,7 +22,7 @@ def service() -> dict[str, str]:
     return dict(parser["Service"])
 
 
-@pytest.mark.parametrize("line", ["ExecReload"])
+@pytest.mark.parametrize("line", ["ExecStart", "ExecReload"])
 def test_every_option_of_ours_exists(line):
     _, name, *arguments = shlex.split(service()[line])
     command = cli.load_command(name)

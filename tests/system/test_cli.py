@@ -140,3 +140,35 @@ def test_one_registration_is_shown_with_its_options_and_without_secrets(tmp_path
             assert await run.ended() == 0
 
     finish(work())
+
+
+def test_a_reload_prints_what_it_has_changed_and_touches_nothing_else(tmp_path):
+    async def work() -> None:
+        async with (
+            registrar() as pool,
+            regiment(
+                write_config(tmp_path, pool.address[1], count=10),
+                *("--workers", "2", "--socket", str(tmp_path / "engine.sock")),
+            ) as run,
+        ):
+            await run.said(" ready ")
+            await until(lambda: pool.counts()["bindings"] == 10)
+            before = pool.counts()["requests_REGISTER"]
+            code, out, _ = await command(tmp_path, "reload")
+            assert code == 0
+            assert "added 0, policy 0, wire 0, moved 0, removed 0, kept 10, refused 0" in out
+            config = write_config(tmp_path, pool.address[1], count=9)
+            code, out, _ = await command(tmp_path, "reload")
+            assert (code, out.splitlines()[1]) == (0, "removed: trunk9")
+            await until(lambda: pool.counts()["bindings"] == 9)
+            # the un-REGISTER, with a nonce that is still good
+            assert pool.counts()["requests_REGISTER"] == before + 1
+            config.write_text("[broken")
+            code, out, err = await command(tmp_path, "reload")
+            assert (code, out) == (1, "")
+            assert err.startswith(f"regiment: {config}:1: ")
+            assert err.count("\n") == 1
+            run.process.send_signal(signal.SIGTERM)
+            assert await run.ended() == 0
+
+    finish(work())

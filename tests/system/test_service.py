@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,12 @@ def test_the_manager_hears_of_readiness_life_and_the_end(tmp_path):
                 for pid in run.workers():
                     assert b"NOTIFY_SOCKET" not in Path(f"/proc/{pid}/environ").read_bytes()
                 await until(lambda: pool.counts()["bindings"] == TRUNKS)
+                before_us = time.monotonic_ns() // 1000
+                run.process.send_signal(signal.SIGHUP)
+                state, moment = await heard("RELOADING")
+                assert state == "RELOADING=1"
+                assert int(moment.removeprefix("MONOTONIC_USEC=")) >= before_us
+                assert await heard("READY") == ["READY=1"]
                 run.process.send_signal(signal.SIGTERM)
                 state, extension = await heard("STOPPING")
                 assert state == "STOPPING=1"

@@ -88,7 +88,11 @@ def test_nobody_holds_low_ports_and_a_successor_takes_them_again(open_folder):
             config = write_config(open_folder, pool.address[1], bind=f"127.0.0.1:{low_ports(2)}")
             command = [python_for_everybody(), "-P", "-m", "regiment.cli", "run", str(config)]
             environ = {**os.environ, "PYTHONPATH": os.pathsep.join(PATHS)}
-            options = ("--workers", "2", "--api", "127.0.0.1:0", "--user", "nobody")
+            state, socket_path = open_folder / "state", open_folder / "engine.sock"
+            options = (
+                *("--workers", "2", "--api", "127.0.0.1:0", "--user", "nobody"),
+                *("--state", str(state), "--socket", str(socket_path)),
+            )
             async with run_of([*command, *options], env=environ, cwd=open_folder) as run:
                 await run.said(" ready ")
                 await until(lambda: pool.counts()["bindings"] == TRUNKS)
@@ -96,6 +100,8 @@ def test_nobody_holds_low_ports_and_a_successor_takes_them_again(open_folder):
                 assert [owner(pid) for pid in (run.process.pid, first, second)] == [NOBODY] * 3
                 os.kill(first, signal.SIGKILL)
                 await run.said("worker replaced")
+                files = [socket_path, state, *state.iterdir()]
+                assert {file.stat().st_uid for file in files} == {NOBODY}
                 assert [owner(pid) for pid in run.workers()] == [NOBODY] * 2
                 while await run.metric(registered_at(pool)) != TRUNKS:
                     await asyncio.sleep(POLL_S)
