@@ -193,7 +193,7 @@ class Session:
             self._service.attend(lambda: engine.is_alive, self._status_line)
         )
         reloading = asyncio.create_task(self._reload_on_hangup())
-        with view.open_view(engine.registrations, logged=self._as_json) as shown:
+        with view.open_view(lambda: engine.registrations, logged=self._as_json) as shown:
             showing = asyncio.create_task(self._show(shown))
             try:
                 await finished_before(engine.wait(), self._stop)

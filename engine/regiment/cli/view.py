@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
@@ -71,8 +72,9 @@ class Moment(msgspec.Struct, frozen=True):
 class Course:
     """The snapshots of the last seconds; from them come rates and recent quantiles."""
 
-    def __init__(self, desired: int, window_s: float = WINDOW_S) -> None:
-        self.desired = desired
+    def __init__(self, desired: int | Callable[[], int], window_s: float = WINDOW_S) -> None:
+        """`desired`: how many registrations there shall be, or who knows that at any time."""
+        self._desired = desired
         self._window_ns = int(window_s * 1e9)
         self._kept: deque[Snapshot] = deque()
         self._started_ns: int | None = None
@@ -88,7 +90,8 @@ class Course:
         recent = snapshot.minus(kept[0] if kept else snapshot)
         kept.append(snapshot)
         elapsed_s = (snapshot.at_ns - self._started_ns) / 1e9
-        return Moment(snapshot, recent, self.desired, elapsed_s)
+        desired = self._desired if isinstance(self._desired, int) else self._desired()
+        return Moment(snapshot, recent, desired, elapsed_s)
 
 
 def plain_line(moment: Moment) -> str:
@@ -214,7 +217,10 @@ class LoggedView(PlainView):
 
 
 def open_view(
-    desired: int, stream: TextIO | None = None, title: str = "regiment", logged: bool = False
+    desired: int | Callable[[], int],
+    stream: TextIO | None = None,
+    title: str = "regiment",
+    logged: bool = False,
 ) -> View:
     """The view that fits `stream` (default stderr): live on a terminal, else plain lines.
 
