@@ -1,4 +1,4 @@
-"""Requests to the Contacts of a running engine: a UDP socket plays the registrar that sends them."""
+"""Requests to the Contacts of a running engine, from a UDP socket that plays the registrar."""
 
 from __future__ import annotations
 

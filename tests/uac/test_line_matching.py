@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pump import Packet
 from regiment.datagram import peer_from_address
@@ -225,6 +227,40 @@ def test_the_line_of_to_counts_first_and_only_as_a_parameter_of_the_uri(
     known = lines(one)
     ask(one, request(uri=uri.format(**known), to=to.format(**known)))
     assert [call.name for call in one.engine.calls()] == [name] * bool(name)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_whatever_the_uris_hold_only_a_known_line_finds_somebody(data: st.DataObject) -> None:
+    one = lined(1)
+    line = lines(one)["r0"]
+    pieces = st.lists(
+        st.sampled_from(
+            [
+                "sip:",
+                "s",
+                "@",
+                "h",
+                ";",
+                "line",
+                "LINE",
+                "=",
+                line,
+                line[:6],
+                "?",
+                '"',
+                ">",
+                "%",
+                "&",
+            ]
+        ),
+        max_size=12,
+    ).map("".join)
+    uri, to = data.draw(pieces), data.draw(pieces)
+    ask(one, request("NOTIFY", uri=uri or "sip:s", to=f"<{to}>"))
+    for call in one.engine.calls():
+        assert call.name == "r0"
+        assert any(f";line={line}" in text.replace("LINE", "line") for text in (uri, to))
 
 
 def test_the_value_of_a_line_is_exact() -> None:
