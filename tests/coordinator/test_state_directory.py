@@ -13,10 +13,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
 
 from regiment.coordinator import state_directory
 from regiment.coordinator.state_directory import FORMAT, LOCK, MANIFEST, StateDirectory
 from regiment.errors import LocalError
+from regiment.worker.control import Loaded, Recovered
 
 KEY = bytes(range(16))
 OTHER_KEY = bytes(16)
@@ -168,6 +170,22 @@ def test_a_file_that_was_being_made_is_removed(tmp_path):
     (tmp_path / f"{MANIFEST}.new").touch()
     opened(tmp_path).close()
     assert names(tmp_path) == {LOCK, MANIFEST, "worker-0-of-2.state", "worker-1-of-2.state"}
+
+
+def test_what_came_of_the_files_is_told_in_a_line(tmp_path):
+    begin(tmp_path)
+    found = [Recovered(10, 1, 2, 4, 3), Recovered(5, 0, 0, 0, 0), None]
+    loaded = [Loaded(0, (), (), (), one) for one in found]
+    for workers, lines in ((2, 2), (3, 1)):
+        state = opened(tmp_path, workers)
+        with structlog.testing.capture_logs() as logged:
+            state.tell(loaded)
+        state.close()
+        assert len(logged) == lines
+        assert [logged[0][field] for field in ("registrations", "moved", "torn")] == [15, 1, 2]
+    with structlog.testing.capture_logs() as logged:
+        state.tell([Loaded(0, (), (), ())])
+    assert logged == []
 
 
 # ---- one at a time

@@ -72,6 +72,7 @@ SAFE_FIELDS = frozenset(
         "state_from",
         "state_to",
         "target",
+        "torn",
         "transport",
         "url",
         "version",

@@ -254,6 +254,8 @@ class Coordinator:
         loaded = {seat.index: seat.loaded for seat in self.seats if seat.loaded is not None}
         if not loaded or any(seat.loaded is None and not seat.slow for seat in self.seats):
             return
+        if self._state is not None:
+            self._state.tell(loaded.values())
         if not self._save_state():
             return
         self.shares = self._configuration.share_out(loaded)

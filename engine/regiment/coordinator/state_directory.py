@@ -20,13 +20,14 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from regiment.errors import LocalError
-from regiment.worker.control import Former
+from regiment.worker.control import Former, Loaded
 
 FORMAT = 1
 """Of the directory as a whole. An engine reads no other one."""
@@ -38,6 +39,8 @@ _LOCK_POLL_S = 0.02
 _FRESH = MANIFEST + ".new"
 _STATE_FILE = re.compile(r"worker-(\d+)-of-(\d+)\.state(\.new)?")
 _OURS = re.compile(rf"{LOCK}|{MANIFEST}(\.new)?|{_STATE_FILE.pattern}|lost\+found")
+
+logger = structlog.get_logger()
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,6 +190,21 @@ class StateDirectory:
         """The ports that a worker of this number had."""
         ports = self._manifest.ports if self._manifest else ()
         return dict(ports[worker]) if worker < len(ports) else {}
+
+    def tell(self, loaded: Iterable[Loaded]) -> None:
+        """Logs what came of the files that workers have gone on with."""
+        found = [one.recovered for one in loaded if one.recovered is not None]
+        if going := sum(one.continued for one in found):
+            moved, torn = sum(one.moved for one in found), sum(one.torn for one in found)
+            logger.info(
+                "registrations go on where they were", registrations=going, moved=moved, torn=torn
+            )
+        # Where each worker reads all files, most of what it finds is another one's.
+        if not self._migrating and (left := sum(one.elsewhere_bound for one in found)):
+            logger.warning(
+                "bindings of registrations that are gone from the file stay until they lapse",
+                count=left,
+            )
 
     def commit(self, ports: Sequence[dict[str, int]], loaded: Sequence[int]) -> None:
         """From now on the files of this number of workers count.
