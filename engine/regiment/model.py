@@ -202,6 +202,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     granted_s: int = 0
     affinity: Affinity | None = None
     """Only where the new state is `registered`."""
+    is_minor: bool = False
+    """Told because somebody listens to everything; no log needs it."""
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True):

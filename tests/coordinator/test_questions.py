@@ -75,6 +75,22 @@ def test_events_of_workers_reach_the_listener(folder):
     assert sorted(event.name for event in told) == sorted(names_of(0)[:3] + names_of(1)[:3])
 
 
+def test_what_only_listeners_want_reaches_no_log(folder):
+    told: list[Event] = []
+
+    async def work() -> None:
+        async with Coordinator(options(folder), lambda events: told.extend(events)) as engine:
+            minor = Event("minor", "registering", "registered", 200, is_minor=True)
+            major = Event("major", "registering", "rejected", 403)
+            engine.on_events(engine.seats[0], (minor, major, minor), ())
+            engine.on_events(engine.seats[0], (minor,), ())
+
+    run(work())
+    names = [event.name for event in told]
+    assert "major" in names
+    assert "minor" not in names
+
+
 def test_what_every_worker_warns_of_is_said_once(folder):
     async def work() -> list[Any]:
         with structlog.testing.capture_logs() as logged:

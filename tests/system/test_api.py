@@ -138,6 +138,56 @@ def test_no_answer_and_no_event_holds_a_secret(tmp_path, monkeypatch):
     finish(work())
 
 
+def test_acts_are_seen_in_the_events_and_not_in_the_log(tmp_path):
+    wanted = [
+        ("unregistering", "unregistered"),
+        ("registering", "registered"),
+    ]
+
+    async def follow(client: httpx.AsyncClient, told: list[dict], listening: asyncio.Event) -> None:
+        async with client.stream("GET", "/events?prefix=trunk3") as stream:
+            async for line in stream.aiter_lines():
+                listening.set()
+                if line.startswith("data: "):
+                    told.append(json.loads(line.removeprefix("data: ")))
+
+    def pairs(told: list[dict]) -> list[tuple[str, str]]:
+        return [(each["from"], each["to"]) for each in told if each["name"] == "trunk3"]
+
+    async def work() -> None:
+        socket = tmp_path / "r.sock"
+        async with registrar() as pool:
+            config = write_config(tmp_path, pool.address[1])
+            async with regiment(config, "--workers", "2", "--socket", str(socket)) as run:
+                await run.said(" ready ")
+                await until(lambda: pool.counts()["bindings"] == TRUNKS)
+                async with unix(socket) as client:
+                    told: list[dict] = []
+                    listening = asyncio.Event()
+                    following = asyncio.create_task(follow(client, told, listening))
+                    await listening.wait()
+                    path = "/registrations/trunk3"
+                    await client.post(f"{path}/unregister")
+                    await until(lambda: wanted[0] in pairs(told))
+                    assert pool.counts()["bindings"] == TRUNKS - 1
+                    assert (await client.get(path)).json()["is_held"] is True
+                    await client.post(f"{path}/register")
+                    await until(lambda: wanted[1] in pairs(told))
+                    found = (await client.get(path)).json()
+                    following.cancel()
+                    await asyncio.gather(following, return_exceptions=True)
+                bound = next(each for each in told if each["to"] == "registered")
+                host, port = pool.address
+                assert bound["granted_s"] == 600
+                assert bound["affinity"]["address"] == f"{host}:{port}"
+                assert found["affinity"] == bound["affinity"]
+                assert found["is_held"] is False
+                assert found["auth"] == "trunk3-auth"
+                assert not [line for line in run.lines if "registration changed" in line]
+
+    finish(work())
+
+
 def test_a_living_engine_keeps_its_socket_and_the_next_one_stands_beside_it(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
@@ -145,13 +195,14 @@ def test_a_living_engine_keeps_its_socket_and_the_next_one_stands_beside_it(tmp_
     async def work() -> None:
         async with registrar() as pool:
             config = write_config(tmp_path, pool.address[1], count=1)
-            async with regiment(config, api="none") as first, regiment(config, api="none") as other:
+            async with regiment(config, api="none") as first:
                 assert f"socket={tmp_path}/regiment.sock" in await first.said(" ready ")
-                beside = f"regiment-{other.process.pid}.sock"
-                assert f"socket={tmp_path}/{beside}" in await other.said(" ready ")
-                for name in ("regiment.sock", beside):
-                    async with unix(tmp_path / name) as client:
-                        assert (await client.get("/status")).json()["registrations"] == 1
+                async with regiment(config, api="none") as other:
+                    beside = f"regiment-{other.process.pid}.sock"
+                    assert f"socket={tmp_path}/{beside}" in await other.said(" ready ")
+                    for name in ("regiment.sock", beside):
+                        async with unix(tmp_path / name) as client:
+                            assert (await client.get("/status")).json()["registrations"] == 1
                 first.process.kill()
                 await first.ended()
                 async with regiment(config, api="none") as third:

@@ -290,8 +290,9 @@ class Coordinator:
     ) -> None:
         """Rare things of single registrations."""
         self.front.tell(events, calls)
-        if self._on_events is not None:
-            self._on_events(events)
+        major = tuple(event for event in events if not event.is_minor)
+        if self._on_events is not None and major:
+            self._on_events(major)
 
     def on_warnings(self, seat: Seat, warnings: tuple[str, ...]) -> None:  # noqa: ARG002
         """What every worker finds alike is said once."""

@@ -397,7 +397,7 @@ cdef class Attempts(Notices):
         self.plan(slot, record, due_ns)
         self.keep(slot, due_ns)
         if recovered or (self.watched and record.kind != K_REFRESH):
-            self.note(record, target, old, -1.0)
+            self.note(record, target, old, -1.0, not recovered)
         return self.resume(slot, now_ns) if record.flags & PENDING else 0
 
     cdef int64_t grid_ns(self, int64_t window_ns, int64_t now_ns) noexcept nogil:

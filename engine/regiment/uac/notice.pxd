@@ -27,7 +27,8 @@ cdef class Notices(Population):
     cdef const char* said_data
 
     cdef int turned(self, const Record* record, int old, int64_t now_ns) except -1
-    cdef int note(self, Record* record, Target target, int old, double retry_in_s) except -1
+    cdef int note(self, Record* record, Target target, int old, double retry_in_s,
+                  bint is_minor=*) except -1
     cdef int note_if_watched(self, Record* record, Target target, int old) except -1
     cdef object affinity_of(self, const Record* record)
     cdef str _warning(self)

@@ -64,7 +64,8 @@ cdef class Notices(Population):
         turn.failure_class = record.failure_class
         return 0
 
-    cdef int note(self, Record* record, Target target, int old, double retry_in_s) except -1:
+    cdef int note(self, Record* record, Target target, int old, double retry_in_s,
+                  bint is_minor=False) except -1:
         """A change of state for logs and listeners."""
         cdef bint registered = record.state == S_REGISTERED
         if len(self.noted) >= NOTES_MAX:
@@ -77,13 +78,14 @@ cdef class Notices(Population):
             model.CLASSES[record.failure_class], reason, retry_in_s, target.label,
             self._warning(), asked_s,
             record.granted_s if registered else 0,
-            self.affinity_of(record) if registered and self.watched else None))
+            self.affinity_of(record) if registered and self.watched else None,
+            is_minor))
         return 0
 
     cdef int note_if_watched(self, Record* record, Target target, int old) except -1:
         """A change that nobody needs to hear of who only wants to know what is wrong."""
         if self.watched and old != record.state:
-            self.note(record, target, old, -1.0)
+            self.note(record, target, old, -1.0, True)
         return 0
 
     cdef str _warning(self):
