@@ -360,10 +360,11 @@ async def docs(request: Request[Any, Any, Any]) -> Response[str]:
 
 
 def _document(app: Litestar) -> dict[str, Any]:
-    """The OpenAPI document, and in it what litestar does not know: who forbids unknown fields."""
+    """The OpenAPI document, and in it what litestar does not know: what is strict, what optional."""
     document = app.openapi_schema.to_schema()
     for name in _STRICT:
         document["components"]["schemas"][name]["additionalProperties"] = False
+    document["paths"]["/reload"]["post"]["requestBody"]["required"] = False
     return document
 
 
