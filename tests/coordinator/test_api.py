@@ -282,6 +282,8 @@ def test_acts_on_all_reach_everyone(folder):
         b'{"names": []}',
         b'{"names": "trunk1"}',
         b'{"names": [1]}',
+        b'{"all": 1}',
+        b'{"all": "true"}',
         b'{"names": ["x"], "other": 1}',
         b'{"names": ["\\ud800"]}',
         b'{"names": ["\xff"]}',
@@ -353,7 +355,8 @@ def test_reload_answers_the_difference(folder):
         assert found["names"] == {"added": ["new"], "wire": ["a", "b"]}
         assert found["transports_pending"] == ["udp"]
         assert (await v.post("/reload", {"allow_removals": True})).status_code == 200
-        assert (await v.post("/reload", {"allow_removal": True})).status_code == 400
+        for wrong in ({"allow_removal": True}, {"allow_removals": 1}, {"allow_removals": None}):
+            assert (await v.post("/reload", wrong)).status_code == 400
 
     visit(folder, work)
     assert asked == [False, True]

@@ -8,7 +8,7 @@ stream of events tells.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -242,8 +242,11 @@ async def unregister(engine: TheEngine, name: Name) -> schema.Done:
     summary="Refresh several registrations, or all",
     responses=problems(_503=DOWN),
 )
-async def register_many(engine: TheEngine, data: JSONBody[schema.ManyToRegister]) -> schema.Done:
+async def register_many(
+    request: Request[Any, Any, Any], engine: TheEngine, data: JSONBody[schema.ManyToRegister]
+) -> schema.Done:
     """The same for many."""
+    data = await _strictly(request, schema.ManyToRegister)
     return await _act_on_many(engine, "fresh" if data.fresh else "register", data.names, data.all)
 
 
@@ -255,9 +258,23 @@ async def register_many(engine: TheEngine, data: JSONBody[schema.ManyToRegister]
     summary="Un-REGISTER several registrations, or all",
     responses=problems(_503=DOWN),
 )
-async def unregister_many(engine: TheEngine, data: JSONBody[schema.Many]) -> schema.Done:
+async def unregister_many(
+    request: Request[Any, Any, Any], engine: TheEngine, data: JSONBody[schema.Many]
+) -> schema.Done:
     """The same for many."""
+    data = await _strictly(request, schema.Many)
     return await _act_on_many(engine, "unregister", data.names, data.all)
+
+
+Body = TypeVar("Body", schema.Many, schema.ManyToRegister, schema.ReloadWish)
+
+
+async def _strictly(request: Request[Any, Any, Any], kind: type[Body]) -> Body:
+    """The body once more: litestar takes 0 for false, which a client cannot mean."""
+    try:
+        return msgspec.json.decode(await request.body(), type=kind)
+    except msgspec.ValidationError as error:
+        raise ValidationException(f"body: {error}") from None
 
 
 Action = Literal["register", "fresh", "unregister"]
@@ -294,9 +311,13 @@ async def _act_on_many(
     ),
 )
 async def reload(
-    engine: TheEngine, data: JSONBody[schema.ReloadWish | None] = None
+    request: Request[Any, Any, Any],
+    engine: TheEngine,
+    data: JSONBody[schema.ReloadWish | None] = None,
 ) -> schema.ReloadDone:
     """Brings the engine to what the configuration says now; the answer is the difference."""
+    if data is not None:
+        data = await _strictly(request, schema.ReloadWish)
     try:
         report = await engine.reload(data.allow_removals if data else False)
     except ConfigError as error:
@@ -360,7 +381,7 @@ async def docs(request: Request[Any, Any, Any]) -> Response[str]:
 
 
 def _document(app: Litestar) -> dict[str, Any]:
-    """The OpenAPI document, and in it what litestar does not know: what is strict, what optional."""
+    """The OpenAPI document, with what litestar does not know: what is strict, what optional."""
     document = app.openapi_schema.to_schema()
     for name in _STRICT:
         document["components"]["schemas"][name]["additionalProperties"] = False
