@@ -203,7 +203,7 @@ def test_calls_that_would_be_sent_back_to_the_registrar(tmp_path: Path) -> None:
     text = UDP + MINIMAL + "line=yes\nendpoint=e\n[e]\ntype=endpoint\naors=e\n[e]\ntype=aor\n"
     (finding,) = linted(tmp_path, text + "contact=sip:reg.example.com:5060\n")
     assert finding.line == 9
-    assert finding.message.startswith("calls matched by line would be sent back to the registrar")
+    assert finding.message.startswith("calls matched by line are answered 480")
     assert linted(tmp_path, text + "contact=sip:reg.example.com:5080\n") == []
     direct = text.replace("line=yes", "@contact=sip:u@pbx\nline=yes")
     assert linted(tmp_path, direct + "contact=sip:reg.example.com\n") == []

@@ -122,6 +122,19 @@ def test_a_call_for_an_endpoint_without_contact_is_480_with_the_reason(method: s
     assert b"Contact: " not in answer
 
 
+@pytest.mark.parametrize(
+    ("redirect", "status"),
+    [
+        ("sip:registrar.example.com", 480),
+        ("sip:trunk@REGISTRAR.example.com:5060", 480),
+        ("sip:registrar.example.com:5070", 302),
+    ],
+)
+def test_a_call_is_not_sent_back_to_the_registrar(redirect: str, status: int) -> None:
+    one = lined(redirect=redirect)
+    assert status_of(ask(one, request("INVITE", line=lines(one)["r1"]))) == status
+
+
 @pytest.mark.parametrize("method", ["INVITE", "SUBSCRIBE", "MESSAGE", "REFER"])
 def test_a_line_that_nobody_has_is_404(method: str) -> None:
     one = lined()

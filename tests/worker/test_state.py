@@ -92,6 +92,13 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes, complaint: str)
     assert str(path) in str(raised.value)
 
 
+def test_a_header_that_never_reached_the_disk_leaves_nothing_to_go_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "worker.state"
+    path.write_bytes(bytes(HEADER_BYTES + 3 * ENTRY_SIZE))
+    former = read_former(str(path))
+    assert (len(former.memory), former.same_boot) == (0, False)
+
+
 def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "worker.state"
     made(path).close()

@@ -149,7 +149,7 @@ def _print_beside(console: Console, report: Report) -> None:
     for count, words in (
         (calls.to_contact, "go straight to the PBX (@contact)"),
         (calls.redirected, "are matched by line and sent on (302) to the contact of their aor"),
-        (calls.returned, "would be sent back to the registrar: it is the contact of their aor"),
+        (calls.returned, "end here with 480: the contact of their aor is the registrar itself"),
         (calls.unreachable, "end here with 404 or 480: give them @contact"),
     ):
         if count:

@@ -93,8 +93,8 @@ class Lint:
         goes_by_line = policy.line and not built.contact and built.redirect
         if goes_by_line and self._hop_of(built.redirect) == registrar:
             said = (
-                "calls matched by line would be sent back to the registrar, which is the contact "
-                "of the endpoint's aor: use @contact, or name an endpoint whose aor is the PBX"
+                "calls matched by line are answered 480, since the contact of the endpoint's aor "
+                "is the registrar itself: use @contact, or name an endpoint whose aor is the PBX"
             )
             self._notes.add_at(said, _place(section, "endpoint"), "registration", section.name)
 

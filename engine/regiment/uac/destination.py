@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -53,6 +54,25 @@ def destination_of(policy: Policy) -> Destination:
     host = (uri.parameter("maddr") or uri.host).lower()
     protocol = uri.parameter("transport") or ("tls" if uri.scheme == "sips" else "udp")
     return Destination(uri.scheme, host, uri.port, protocol.lower(), is_address(host))
+
+
+@lru_cache(maxsize=4096)
+def redirect_of(redirect: str, server_uri: str) -> str:
+    """Where calls are sent on to; empty where that is the registrar from which they come.
+
+    A provider's endpoint usually has the provider itself as its aor's contact, for the calls to it:
+    a call from there would go round in circles.
+    """
+    if not redirect:
+        return ""
+    there, here = (_host_and_port(text) for text in (redirect, server_uri))
+    return "" if there == here else redirect
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    uri = parse_uri(text)
+    is_secure = uri.scheme == "sips" or uri.parameter("transport") == "tls"
+    return uri.host.lower(), uri.port or (5061 if is_secure else 5060)
 
 
 def label_of(server_uri: str) -> str:

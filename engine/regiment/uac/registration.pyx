@@ -38,6 +38,7 @@ from regiment.uac.security cimport security_verify
 from regiment.errors import LocalError
 from regiment import model
 from regiment.sip.uri import identity_uri
+from regiment.uac.destination import redirect_of
 from regiment.uac.endpoints import Endpoints
 
 cdef enum:
@@ -293,7 +294,9 @@ cdef class Population:
             self.line_remove(<uint32_t>(record - self.records))
             self.drop_policy(record.policy)
         record.policy = registration.policy
-        self.take_endpoint(record, registration.endpoint, registration.redirect)
+        self.take_endpoint(record, registration.endpoint, redirect_of(
+            registration.redirect,
+            (<PolicyState>self.policies[registration.policy]).policy.server_uri))
         return self.line_add(<uint32_t>(record - self.records))
 
     cdef int drop_policy(self, uint32_t number) except -1:

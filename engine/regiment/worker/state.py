@@ -58,6 +58,9 @@ def read_former(path: str) -> FormerState:
     except OSError as error:
         raise LocalError(f"{path}: {error.strerror}") from None
     magic, version, entry_bytes, boot, _ = _HEADER.unpack_from(whole)
+    if not whole[: _HEADER.size].strip(b"\0"):
+        # The machine stopped before the header reached the disk: nothing else of it did for sure.
+        return FormerState(b"", same_boot=False)
     if magic != MAGIC:
         raise LocalError(f"{path}: no state file of regiment")
     if version != VERSION or entry_bytes != ENTRY_SIZE:
@@ -120,6 +123,8 @@ class StateFile:
     def publish(self) -> None:
         """The file is complete: it takes the place of the former one. Raises `LocalError`."""
         try:
+            if self._whole is not None:
+                self._whole.flush(0, HEADER_BYTES)
             os.rename(self._made, self.path)
         except OSError as error:
             raise LocalError(f"{self.path}: {error.strerror}") from None
