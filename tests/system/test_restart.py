@@ -14,6 +14,7 @@ import pytest
 from regiment.coordinator.registrar_pool import RegistrarPool
 from system.engine import (
     POLL_S,
+    SECRET,
     TRUNKS,
     Run,
     finish,
@@ -22,6 +23,7 @@ from system.engine import (
     registrar,
     write_config,
 )
+from system.test_api import forms_of, ha1s
 
 pytestmark = pytest.mark.system
 
@@ -105,6 +107,28 @@ def test_kept_bindings_outlive_a_stop(tmp_path: Path) -> None:
                     run.process.send_signal(signal.SIGTERM)
                     assert await run.ended() == 0
                     assert counted(pool) == before
+
+    finish(work())
+
+
+def test_no_file_of_the_state_directory_holds_a_secret(tmp_path: Path) -> None:
+    async def work() -> None:
+        state = tmp_path / "state"
+        async with registrar() as pool:
+            config = write_config(tmp_path, pool.address[1])
+            async with state_run(config, state) as run:
+                await run.said(" ready ")
+                await all_registered(run, pool)
+                await kill_everything(run)
+            realm = pool.options.settings.realm
+        files = [file for file in state.iterdir() if file.is_file()]
+        assert any(b"127.0.0.1" in file.read_bytes() for file in files)
+        hashes = ha1s(realm)
+        for form in forms_of(SECRET) | hashes:
+            for file in files:
+                assert form.encode() not in file.read_bytes()
+        for digest in hashes:
+            assert all(bytes.fromhex(digest) not in file.read_bytes() for file in files)
 
     finish(work())
 
