@@ -1,6 +1,8 @@
 # Secrets, and the challenges that they answer.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from regiment.keyed cimport Key
+
 # One [auth] in memory. text: username, password, realm, then the HA1s of `digests` (raw, in the
 # order of response.Algorithm).
 cdef struct Credential:
@@ -8,6 +10,7 @@ cdef struct Credential:
     uint16_t username_length, password_length, realm_length
     uint8_t digests        # bit per Algorithm for which text holds an HA1
     uint8_t algorithms     # bit per Algorithm that the lists allow
+    uint16_t mark          # some bits of a keyed hash: tells that it was changed
 
 # A challenge that was answered, kept for the next request (RFC 7616 3.4). One allocation:
 # data: HA1 raw, realm, nonce, opaque (the last three as received, quoted-pairs still escaped).
@@ -26,6 +29,7 @@ cdef struct Nonce:
 cdef class Keyring:
     cdef Credential* items
     cdef uint32_t count, capacity
+    cdef Key mark_key
     cdef dict spare        # length of a run of credentials -> where such runs are free
     # A run for these [auth]s: its first index.
     cdef int64_t take(self, tuple auths) except -2

@@ -4,6 +4,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
+from regiment.keyed cimport keyed_hash
 from regiment.sip.digest cimport digest_bytes, ha1, read_hex
 from regiment.sip.response cimport A_MD5, A_SHA256, A_SHA512_256
 from regiment.uac.ledger cimport mark_of
@@ -148,6 +149,7 @@ cdef class Keyring:
             at += PyBytes_GET_SIZE(part)
         for number in range(A_MD5, A_SHA512_256 + 1):
             at = self._add_digest(item, auth, number, at)
+        item.mark = <uint16_t>keyed_hash(&self.mark_key, item.text, text_bytes(item))
         return 0
 
     cdef char* _add_digest(self, Credential* item, object auth, int number, char* at) except NULL:

@@ -52,8 +52,8 @@ cdef class Engine(Inquiry):
         self.secret.k0 = int.from_bytes(keyed[:8], "big")
         self.secret.k1 = int.from_bytes(keyed[8:], "big")
         keyed = blake2b(b"secret mark", key=instance_key, digest_size=16).digest()
-        self.mark_key.k0 = int.from_bytes(keyed[:8], "big")
-        self.mark_key.k1 = int.from_bytes(keyed[8:], "big")
+        self.keyring.mark_key.k0 = int.from_bytes(keyed[:8], "big")
+        self.keyring.mark_key.k1 = int.from_bytes(keyed[8:], "big")
         self.cseq_base = cseq_base
         self.send_first = self.send_last = NOBODY
         self.target_list, self.ready, self.wanted, self.noted = [], [], [], []

@@ -11,8 +11,10 @@ from regiment.uac.target cimport Target
 cdef extern from *:
     """
     #define regiment_prefetch(address) __builtin_prefetch(address)
+    #define regiment_prefetch_to_write(address) __builtin_prefetch(address, 1)
     """
     void prefetch "regiment_prefetch"(const void* address) noexcept nogil
+    void prefetch_to_write "regiment_prefetch_to_write"(const void* address) noexcept nogil
 
 cdef enum:
     AHEAD = 16                     # datagrams that are read before the first of them is acted on

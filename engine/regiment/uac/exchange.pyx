@@ -85,6 +85,10 @@ cdef class Exchange(Attempts):
             prefetch(record + 128)
             prefetch(&self.wheel.due_tick[slot])
             prefetch(&self.wheel.next[slot])
+            if slot < self.entry_count:
+                prefetch_to_write(&self.entries[slot])
+                prefetch_to_write(<const char*>&self.entries[slot] + 64)
+                prefetch_to_write(<const char*>&self.entries[slot] + 128)
 
     cdef void _fetch_rest(self, uint32_t slot) noexcept nogil:
         """What a record points to, once the record itself is near."""

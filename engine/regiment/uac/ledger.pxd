@@ -15,7 +15,7 @@ cdef struct Pulse:
 
 # What the last final response led to. Times are of the wall clock.
 cdef struct Settled:
-    uint32_t check               # over everything below, and the Call-ID
+    uint32_t check               # over what follows, as far as it is used, and the Call-ID
     uint32_t cseq
     int64_t expires_ns           # when the binding lapses; 0: none is known
     int64_t due_ns               # the next attempt; 0: none is planned
@@ -29,7 +29,7 @@ cdef struct Settled:
     uint8_t algorithm, nonce_flags       # 1: there is one; 2: proxy; 4: qop
     uint8_t credential                   # which of the registration's own
     uint16_t contact_length, reason_length, realm_length, nonce_length, opaque_length
-    char text[ENTRY_TEXT_BYTES]  # those five, end to end; what has no room is left out
+    char text[ENTRY_TEXT_BYTES]  # contact, realm, nonce, opaque, reason, end to end: what has room
 
 cdef struct Entry:
     uint8_t call_id[16]

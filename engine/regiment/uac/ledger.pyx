@@ -26,6 +26,11 @@ cdef extern from *:
 
 ENTRY_SIZE = sizeof(Entry)
 
+cdef enum:
+    SETTLED_HEAD_BYTES = 78      # of Settled, before its text
+assert SETTLED_HEAD_BYTES + ENTRY_TEXT_BYTES <= sizeof(Settled) < (
+    SETTLED_HEAD_BYTES + ENTRY_TEXT_BYTES + 8)
+
 
 cdef inline uint64_t mixed(uint64_t word) noexcept nogil:
     word ^= word >> 32
@@ -87,9 +92,29 @@ cdef const Pulse* entry_last_pulse(const Entry* entry) noexcept nogil:
 
 
 cdef inline uint32_t settled_check(const Entry* entry) noexcept nogil:
-    cdef uint64_t seed
-    memcpy(&seed, entry.call_id, 8)
-    return <uint32_t>long_mark_of(<const char*>&entry.settled + 4, sizeof(Settled) - 4, seed) | 1
+    """Four sums at a time: one multiplication after the other would take four times as long."""
+    cdef const Settled* settled = &entry.settled
+    cdef uint64_t sums[4]
+    cdef uint64_t words[4]
+    cdef uint64_t used = (
+        <uint64_t>settled.contact_length + settled.reason_length + settled.realm_length
+        + settled.nonce_length + settled.opaque_length)
+    cdef uint64_t length, at = 4
+    cdef const char* data = <const char*>settled
+    cdef int lane
+    if used > ENTRY_TEXT_BYTES:
+        return 0
+    length = SETTLED_HEAD_BYTES + used
+    memcpy(&sums[0], entry.call_id, 16)
+    sums[2], sums[3] = sums[0] ^ length, sums[1] ^ length
+    while at + 32 <= length:
+        memcpy(words, data + at, 32)
+        for lane in range(4):
+            sums[lane] = (sums[lane] ^ words[lane]) * <uint64_t>0xD6E8FEB86659FD93
+            sums[lane] ^= sums[lane] >> 32
+        at += 32
+    sums[0] = mixed(mixed(mixed(sums[0]) ^ sums[1]) ^ sums[2]) ^ sums[3]
+    return <uint32_t>long_mark_of(data + at, length - at, sums[0]) | 1
 
 
 cdef void entry_open(Entry* entry, const uint8_t* call_id) noexcept nogil:

@@ -1,13 +1,11 @@
 # The ledger's writer and reader: what a process leaves to the next one, and takes up from the last.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from regiment.keyed cimport Key
 from regiment.uac.change cimport Changes
 from regiment.uac.ledger cimport Entry, Settled
 from regiment.uac.registration cimport PolicyState, Record
 
 cdef class Recovery(Changes):
     cdef object ledger             # the buffer that `entries` points into
-    cdef Key mark_key
 
     cdef uint64_t _place_mark(self, const Record* record, PolicyState policy) noexcept
     cdef uint32_t _secret_mark(self, const Record* record) noexcept nogil

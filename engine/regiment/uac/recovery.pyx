@@ -13,11 +13,10 @@ from cpython.buffer cimport (
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from regiment.keyed cimport keyed_hash
 from regiment.sip.digest cimport digest_bytes, unescape_into
 from regiment.sip.response cimport A_MD5, A_NONE, A_UNKNOWN
 from regiment.uac.credentials cimport (
-    Credential, Nonce, nonce_new, nonce_realm, nonce_text, text_bytes,
+    Nonce, nonce_new, nonce_realm, nonce_text,
 )
 from regiment.uac.ledger cimport (
     ENTRY_TEXT_BYTES, Head, Pulse, entry_close, entry_is_whole, entry_last_pulse, entry_open,
@@ -77,7 +76,7 @@ cdef class Recovery(Changes):
         entry = &self.entries[slot]
         settled = &entry.settled
         entry_open(entry, record.call_id)
-        memset(<char*>settled + 4, 0, sizeof(Settled) - 4)
+        memset(<char*>settled + 4, 0, sizeof(Settled) - ENTRY_TEXT_BYTES - 4)
         settled.cseq = record.cseq
         settled.expires_ns = record.expires_ns + self.wall_offset_ns if record.expires_ns else 0
         settled.due_ns = due_ns + self.wall_offset_ns if due_ns > 0 else 0
@@ -130,13 +129,11 @@ cdef class Recovery(Changes):
     cdef uint32_t _secret_mark(self, const Record* record) noexcept nogil:
         """16 bits of a keyed hash: enough to see that a secret was changed, too few to try out
         secrets on."""
-        cdef uint64_t mark = record.credentials
-        cdef const Credential* item
+        cdef uint32_t mark = record.credentials
         cdef uint32_t at
         for at in range(record.credential, record.credential + record.credentials):
-            item = &self.keyring.items[at]
-            mark = mark * 31 + keyed_hash(&self.mark_key, item.text, text_bytes(item))
-        return <uint32_t>(mark & 0xFFFF)
+            mark = mark * 31 + self.keyring.items[at].mark
+        return mark & 0xFFFF
 
     # ------------------------------------------------------------------ reading
 
