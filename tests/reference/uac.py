@@ -15,7 +15,8 @@ Readings: where the documents leave a choice, this model takes the one named her
     an un-REGISTER's 423 is an ordinary failure. A final 423 is of class policy. At most 4 raises an
     attempt; they do not count among the 4 rounds of challenges.
  6. 494 without Retry-After to a request without fresh credentials: a counted retry at once, unless
-    max_retries is used up. Any other 494 is an ordinary failure. With mediasec the first request
+    max_retries is used up; after retry_interval (1 s at least) if the attempt before ended with
+    494, too. Any other 494 is an ordinary failure. With mediasec the first request
     of the attempt after any 494 names no mechanisms of ours.
  7. One rejected realm rejects the answer, though another realm were new in it.
  8. Credentials are told apart by (proxy or not, realm). Those of the request before that were not
@@ -288,6 +289,7 @@ class Registration:
         return not fresh and not exhausted and attempt.kind != "unregister"
 
     def _security_agreement(self, now_ns: int) -> Next:
+        again = self.code == 494
         self._end("protocol", "rejected", 494)
         self.cache = ()
         self._next_kind = "retry"
@@ -295,6 +297,8 @@ class Registration:
             return self.stop(now_ns)
         self.retries += 1
         self.state = "waiting"
+        if again:
+            return self._wait(now_ns, max(self.policy.retry_interval, 1))
         return Wait(now_ns, now_ns)
 
     # ------------------------------------------------------------------ challenges

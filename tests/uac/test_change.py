@@ -8,6 +8,7 @@ from pump import S
 from regiment.model import Policy
 from responder import Request
 from uac.lives import Lives, Trunk, trunks
+from uac.single import REGISTRARS
 
 
 def settled(*names: str) -> Lives:
@@ -225,3 +226,67 @@ def test_equal_policies_are_one() -> None:
     lives = settled("a")
     policy: Policy = lives.trunks["a"].policy
     assert lives.engine.find_policy(policy) == lives.engine.find_policy(policy)
+
+
+def test_a_stop_goes_on_with_unregisters_that_were_waiting_for_their_rate() -> None:
+    names = [f"t{k}" for k in range(20)]
+    lives = settled(*names)
+    lives.engine.set_departure_rate(0, 1.0)
+    for name in names:
+        lives.engine.unregister(name, lives.pump.now_ns)
+    lives.run(2)
+    lives.engine.unregister_all(lives.pump.now_ns, 0)
+    lives.run(2)
+    assert lives.engine.remaining() == 0
+    assert all(lives.bindings(trunk, 0) == [] for trunk in lives.trunks.values())
+
+
+def test_register_of_those_that_wait_to_unregister_keeps_to_the_rate() -> None:
+    names = [f"t{k}" for k in range(20)]
+    lives = settled(*names)
+    lives.engine.set_departure_rate(0, 0.001)
+    lives.engine.set_rate(0, 1.0)
+    count = len(lives.requests)
+    for wish in (lives.engine.unregister, lives.engine.refresh):
+        for name in names:
+            wish(name, lives.pump.now_ns)
+    lives.run(3)
+    assert len({r.one("to") for r in lives.requests[count:]}) <= 5
+    lives.run(60)
+    assert all(lives.state(name) == "registered" for name in names)
+
+
+def test_fresh_during_an_attempt_that_fails_tries_again() -> None:
+    lives = settled("a")
+    lives.alter("a", password="wrong", expiration=900)
+    lives.engine.refresh("a", lives.pump.now_ns, True)
+    count = len(lives.requests)
+    lives.run(5)
+    assert len(lives.requests) > count + 2
+
+
+def test_who_moves_on_while_it_waits_starts_at_its_new_registrar() -> None:
+    lives = Lives(trunks("a", "b"))
+    station = lives.pump.stations[0]
+    station.resolve = lambda _: lives.engine.lookups()  # type: ignore[attr-defined]
+    lives.run(5)
+    both = dict(lives.trunks)
+    lives.reload({"b": both["b"]})
+    lives.reload({"b": both["b"], "a": Trunk("a", "a", server=1)})
+    now_ns = lives.pump.now_ns
+    lives.engine.unregister("a", now_ns)
+    lives.engine.refresh("a", now_ns)
+    for number, peer in enumerate(REGISTRARS[:2]):
+        lives.engine.set_addresses(number, [peer], now_ns)
+        lives.run(3)
+    assert lives.bindings(lives.trunks["a"], 1) == [lives.contact("a")]
+    assert lives.bindings(lives.trunks["a"], 0) == []
+
+
+def test_policies_that_nobody_has_are_forgotten() -> None:
+    lives = settled("a")
+    first = lives.trunks["a"].policy
+    number = lives.engine.find_policy(first)
+    for interval in range(20, 60):
+        lives.alter("a", retry_interval=interval)
+    assert lives.engine.find_policy(lives.trunks["a"].policy) in (number, number + 1, number + 2)

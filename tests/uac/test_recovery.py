@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pump import S
@@ -175,3 +177,61 @@ def test_more_slots_than_entries_cost_the_last_ones_their_memory_only() -> None:
     lives.engine.refresh("a", lives.pump.now_ns)
     lives.pump.run(lives.pump.now_ns + S)
     assert lives.state("a") == "registered"
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["stop", "fresh"])
+def test_an_unregister_whose_answer_nobody_saw_is_followed_by_a_new_binding(fresh: bool) -> None:
+    lives = settled("a")
+    answers = lives.pump.stations[-2:]
+    if fresh:
+        lives.engine.refresh("a", lives.pump.now_ns, True)
+    else:
+        lives.engine.unregister_all(lives.pump.now_ns, 0)
+    lives.wire.delay_ns = (S // 10, S // 10)
+    lives.run(0.15)
+    lives.pump.stations = answers
+    lives.run(1)
+    lives.wire.delay_ns = (0, 0)
+    assert lives.bindings(lives.trunks["a"], 0) == []
+    lives.crash()
+    lives.run(10)
+    assert lives.bindings(lives.trunks["a"], 0) == [lives.contact("a")]
+
+
+def test_an_operators_wish_outlives_a_crash_that_comes_before_its_answer() -> None:
+    lives = settled("a")
+    lives.engine.unregister("a", lives.pump.now_ns)
+    lives.crash()
+    lives.run(60)
+    status = lives.engine.status("a", lives.pump.now_ns)
+    assert status is not None
+    assert (status.state, status.is_held) == ("unregistered", True)
+    assert lives.bindings(lives.trunks["a"], 0) == []
+    lives.engine.refresh("a", lives.pump.now_ns)
+    lives.crash()
+    lives.run(60)
+    assert lives.state("a") == "registered"
+
+
+def test_a_held_one_leaves_the_contact_that_it_had() -> None:
+    lives = settled("a")
+    lives.wire.loss = 1.0
+    lives.engine.unregister("a", lives.pump.now_ns)
+    lives.wire.loss = 0.0
+    count = len(lives.requests)
+    lives.crash(port=5061)
+    lives.run(60)
+    assert {(r.expires, r.contact_uri.split(";")[0]) for r in lives.requests[count:]} == {(0, OLD)}
+    assert lives.bindings(lives.trunks["a"], 0) == []
+    assert lives.state("a") == "unregistered"
+
+
+def test_changed_rules_release_what_was_rejected() -> None:
+    lives = settled("a")
+    lives.alter("a", password="wrong", expiration=900)
+    lives.run(5)
+    lives.trunks = {"a": replace(lives.trunks["a"], retry_interval=20)}
+    count = len(lives.requests)
+    lives.crash()
+    lives.run(10)
+    assert len(lives.requests) > count

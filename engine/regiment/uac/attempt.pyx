@@ -127,12 +127,15 @@ cdef class Attempts(Notices):
         cdef int address
         record.flags &= ~(IN_QUEUE | REPEATED | FALLBACK_423)
         self.cells.gated[0] -= 1
+        if target is not policy.target:          # it has moved to another one meanwhile
+            return self.enqueue(slot, record, policy.target)
         self.note_lapse(record, target, now_ns)
         if self.is_going(record):
             if not self.is_bound(record, now_ns) or target.address_count == 0:
                 return self.settle(slot, record, target, now_ns)
             record.kind = K_UNREGISTER
             self.set_state(record, target, R_UNREGISTER)
+            self.keep(slot, 0)
         else:
             if record.state == S_REGISTERED:
                 record.kind = K_REFRESH
@@ -418,8 +421,10 @@ cdef class Attempts(Notices):
         if result.code == 494 and result.retry_after_s <= 0 and self.again_after_494(
                 record, policy):
             verdict.waits, verdict.counted, verdict.wait_s = True, True, 0
+            if record.code == 494:               # it says nothing else: no haste any more
+                verdict.wait_s = max(policy.rules.retry_interval_s, <uint32_t>1)
         nonces_free(&record.nonce)
-        if record.kind == K_UNREGISTER and record.state == S_UNREGISTERING:
+        if record.kind == K_UNREGISTER:
             return self.unregistered(slot, record, target, verdict.outcome, now_ns)
         self.note_lapse(record, target, now_ns)
         self.cells.rows[target.row].attempts[record.kind][verdict.outcome] += 1
@@ -434,7 +439,8 @@ cdef class Attempts(Notices):
         wait_ns = verdict.wait_s * NS_PER_S
         wait_ns += <int64_t>(wait_ns * self.uniform() * policy.rules.retry_jitter / 100.0)
         self.set_state(record, target, R_WAIT if verdict.waits else R_REJECT)
-        self.turned(record, old, now_ns)
+        if old != record.state:
+            self.turned(record, old, now_ns)
         if verdict.waits or verdict.wait_s:
             self.plan(slot, record, now_ns + wait_ns)
             self.keep(slot, now_ns + wait_ns)

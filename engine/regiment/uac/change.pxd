@@ -7,7 +7,7 @@ from regiment.uac.target cimport Target
 cdef class Changes(Exchange):
     cdef list transports           # (model.Transport, host, port) by socket index
     cdef dict target_by_key
-    cdef dict policy_numbers       # (policy, socket) -> its number; made at the first change
+    cdef dict policy_numbers       # policy -> its number; made at the first change
 
     cdef Target _target_for(self, object policy, int socket)
     cdef int _count_in(self, uint32_t slot) except -1

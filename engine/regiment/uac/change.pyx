@@ -10,6 +10,7 @@ as it is) and MOVING (then it registers anew). `Attempts` un-REGISTERs whoever h
 """
 
 from regiment.sip.request cimport Template
+from regiment.uac.credentials cimport nonces_free
 from regiment.uac.governor cimport bucket_set_rate
 from regiment.uac.ledger cimport entry_open, long_mark_of
 from regiment.uac.policy cimport (
@@ -21,6 +22,7 @@ from regiment.uac.registration cimport (
 from regiment.uac.target cimport Target
 from regiment.uac.transaction cimport TX_PROCEEDING, TX_TRYING
 
+from libc.stdint cimport uint64_t
 from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
@@ -89,6 +91,13 @@ cdef class Changes(Exchange):
 
     def release_policy(self, number):
         self.drop_policy(number)
+
+    cdef int drop_policy(self, uint32_t number) except -1:
+        cdef PolicyState state = <PolicyState>self.policies[number]
+        Exchange.drop_policy(self, number)
+        if self.policies[number] is None and self.policy_numbers is not None:
+            self.policy_numbers.pop(state.policy, None)
+        return 0
 
     cdef Target _target_for(self, object policy, int socket):
         destination = destination_of(policy)
@@ -176,7 +185,9 @@ cdef class Changes(Exchange):
         if slot < 0 or self.records[slot].flags & LEAVING or self.stopping:
             return False
         record = &self.records[slot]
-        record.flags &= ~HELD
+        if record.flags & HELD:
+            record.flags &= ~HELD
+            self.keep(<uint32_t>slot, now_ns)
         if self._is_busy(<uint32_t>slot):
             if fresh:
                 self._put_off(<uint32_t>slot, None, None)
@@ -199,6 +210,7 @@ cdef class Changes(Exchange):
             return False
         record = &self.records[slot]
         record.flags |= HELD
+        self.keep(<uint32_t>slot, max(self.wheel.due_ns(<uint32_t>slot), <int64_t>0))
         self._go(<uint32_t>slot, now_ns)
         return True
 
@@ -263,7 +275,8 @@ cdef class Changes(Exchange):
             # removed and wanted again before its binding was gone
             record.flags = (record.flags & ~LEAVING) | MOVING
             self.held += 1
-            return self._put_off(slot, "contact", registration)
+            self._put_off(slot, "contact", registration)
+            return 0 if record.flags & IN_QUEUE else self._go(slot, now_ns)
         if self._is_busy(slot) or record.flags & MOVING:
             return self._put_off(slot, kind, registration)
         if kind == "contact" and self.is_bound(record, now_ns):
@@ -279,21 +292,27 @@ cdef class Changes(Exchange):
         cdef Record* record = &self.records[slot]
         cdef bint was_waiting = record.state == S_WAITING
         cdef bint new_secret
+        cdef uint64_t place
         if isinstance(registration, bytes):      # only its Contact was another one for a while
             self.reword(record, registration)
             return 0
         new_secret = not self.same_auths(record, registration.auths)
+        place = (<PolicyState>self.policies[record.policy]).mark
         self._count_out(slot)
         try:
             self.assign(record, registration)
         finally:
             self._count_in(slot)
+        if place != (<PolicyState>self.policies[record.policy]).mark:
+            nonces_free(&record.nonce)           # another registrar's
+            record.bound_place = 0
         if kind != "policy":
             record.requested_s = (<PolicyState>self.policies[record.policy]).rules.expiration_s
         if record.flags & GOING or self.stopping:
             return self.keep(slot, 0)
         if record.state == S_REJECTED or (was_waiting and (kind != "policy" or new_secret)):
             record.retries = 0
+            self.keep(slot, now_ns)
             return self._now(slot, now_ns)
         if record.state == S_REGISTERED and kind != "policy":
             return self._now(slot, now_ns)
@@ -367,8 +386,8 @@ cdef class Changes(Exchange):
         self._forget_wish(slot)
         if record.flags & HELD:
             return 0
-        if moved or (wish is None and record.state != S_REGISTERED) or (
-                wish is not None and record.state == S_UNREGISTERED):
+        if moved or record.state == S_UNREGISTERED or (
+                (wish is None or wish[0] is None) and record.state != S_REGISTERED):
             return self._now(slot, now_ns)
         return 0
 

@@ -6,6 +6,7 @@ from regiment.uac.inquiry cimport Inquiry
 from regiment.uac.target cimport Target
 
 cdef class Engine(Inquiry):
+    cdef dict peers_of             # index of a target -> its addresses as they were told last
     cdef void _empty_queue(self, Target target) noexcept
     cdef int64_t _let_go(self, Target target, Queue queue, Bucket* bucket, int64_t opens_ns,
                          int64_t now_ns) except -1

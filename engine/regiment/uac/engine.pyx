@@ -35,6 +35,7 @@ cdef int64_t NS_PER_S = 1_000_000_000
 
 cdef enum:
     FIRED_MAX = 1024
+    TRUSTED_SPARE = 256
     REPLIES_MAX = 256
     REPLIES_BYTES = 1 << 20
 
@@ -60,6 +61,7 @@ cdef class Engine(Inquiry):
         self.transports = []
         self.target_by_key = {}
         self.target_at = {}
+        self.peers_of = {}
         self.pending = {}
         self.inbound = Inbound(instance_key)
         self.correspondence = Correspondence()
@@ -153,8 +155,7 @@ cdef class Engine(Inquiry):
         resolved.resolved_ns = now_ns
         if peers:
             resolved.take(peers, now_ns)
-            for raw in peers[:ADDRESSES_MAX]:
-                self.target_at[raw] = resolved
+            self._note_peers(resolved, peers[:ADDRESSES_MAX])
             for at in range(resolved.address_count):
                 self.inbound.trust(&resolved.addresses[resolved.order[at]].peer)
             if (resolved.queue.count or resolved.departures.count) and not resolved.ready:
@@ -162,6 +163,17 @@ cdef class Engine(Inquiry):
                 self.ready.append(resolved)
         elif resolved.address_count == 0:
             self._fail_queued(resolved, now_ns, error)
+
+    def _note_peers(self, Target target, peers):
+        """Which target an address belongs to; of what a name no longer says nothing is kept."""
+        for raw in self.peers_of.get(target.index, ()):
+            if self.target_at.get(raw) is target and raw not in peers:
+                del self.target_at[raw]
+        self.peers_of[target.index] = peers
+        for raw in peers:
+            self.target_at[raw] = target
+        if len(self.inbound.trusted) > 2 * len(self.target_at) + TRUSTED_SPARE:
+            self.inbound.distrust_all_but(self.target_at)
 
     def _fail_queued(self, Target target, now_ns, error):
         """No address: whoever was due has failed, and waits its retry interval."""
@@ -243,12 +255,23 @@ cdef class Engine(Inquiry):
     cdef int64_t _let_go(self, Target target, Queue queue, Bucket* bucket, int64_t opens_ns,
                          int64_t now_ns) except -1:
         """Starts those of one queue that its bucket allows; when the next may, 0: none waits."""
+        cdef uint32_t slot
+        cdef Record* record
         while queue.count:
+            slot = queue.items[0].slot
+            record = &self.records[slot]
+            if self.is_going(record) != (queue is target.departures):
+                queue.pop()                      # its wish has changed since it came here
+                record.flags &= ~IN_QUEUE
+                self.cells.gated[0] -= 1
+                self.enqueue(slot, record, target)
+                continue
             if opens_ns:
                 return opens_ns
             if not bucket_take(bucket, now_ns):
                 return bucket_ready_ns(bucket)
-            self.start(<uint32_t>queue.pop(), target, now_ns)
+            queue.pop()
+            self.start(slot, target, now_ns)
         return 0
 
     def deadline_ns(self):
@@ -278,6 +301,9 @@ cdef class Engine(Inquiry):
             self._empty_queue(<Target>target)
             self.set_departure_rate((<Target>target).index, rate)
             self.gates.cancel((<Target>target).index)
+            if (<Target>target).departures.count and not (<Target>target).ready:
+                (<Target>target).ready = True
+                self.ready.append(target)
         for slot in range(self.count):
             self.unsettled += self.records[slot].flags & UNUSED == 0
         for slot in range(self.count):

@@ -22,7 +22,7 @@ from hashlib import blake2b
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
 
-from regiment.datagram cimport format_peer
+from regiment.datagram cimport format_peer, peer_from_bytes
 from regiment.sip.comparison cimport uri_parts
 from regiment.sip.field cimport skip_address
 from regiment.sip.response cimport find_parameter
@@ -128,6 +128,14 @@ cdef class Inbound:
     cdef int trust(self, const Peer* peer) except -1:
         self.trusted.add(source_of(peer))
         return 0
+
+    def distrust_all_but(self, peers):
+        """Forgets addresses that are no target's any more; `peers`: those that are."""
+        cdef Peer peer
+        self.trusted = set()
+        for raw in peers:
+            peer_from_bytes(&peer, raw)
+            self.trust(&peer)
 
     cdef bint may_answer(self, const Peer* peer, int64_t now_ns) except -1:
         """Counts this answer against the source. Costs one look-up; memory is bounded."""

@@ -7,6 +7,7 @@ between the parts of an answer.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memset
 
+from regiment.uac.cells cimport ROWS
 from regiment.uac.exchange cimport prefetch
 from regiment.uac.ledger cimport mark_of
 from regiment.uac.notice cimport TURNS_MAX, Turn
@@ -196,7 +197,7 @@ cdef class Inquiry(Recovery):
         cdef Record* record
         cdef Target target
         cdef int row
-        for row in range(51):
+        for row in range(ROWS):
             memset(self.cells.rows[row].expiring, 0, 4 * sizeof(unsigned long long))
         for slot in range(self.count):
             record = &self.records[slot]

@@ -21,7 +21,7 @@ cdef struct Settled:
     int64_t due_ns               # the next attempt; 0: none is planned
     int64_t failing_ns
     uint64_t place_mark          # of the AOR and of where it registers
-    uint32_t granted_s, requested_s, retries, secret_mark
+    uint32_t granted_s, requested_s, retries, settings_mark
     uint32_t nonce_mark
     uint16_t code
     uint8_t state, failure_class

@@ -8,7 +8,7 @@ cdef class Recovery(Changes):
     cdef object ledger             # the buffer that `entries` points into
 
     cdef uint64_t _place_mark(self, const Record* record, PolicyState policy) noexcept
-    cdef uint32_t _secret_mark(self, const Record* record) noexcept nogil
+    cdef uint32_t _settings_mark(self, const Record* record) noexcept
     cdef int _write_nonce(self, Settled* settled, const Record* record, uint32_t used) noexcept
     cdef int _raise_cseq(self, uint64_t former) except -1
     cdef int _take_up(self, uint32_t slot, const Entry* entry, bint same_boot,

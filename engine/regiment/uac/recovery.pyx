@@ -22,7 +22,9 @@ from regiment.uac.ledger cimport (
     ENTRY_TEXT_BYTES, Head, Pulse, entry_close, entry_is_whole, entry_last_pulse, entry_open,
     entry_pulse, long_mark_of, mark_of,
 )
-from regiment.uac.policy cimport S_REGISTERED, S_REJECTED, S_WAITING
+from regiment.uac.policy cimport (
+    S_REGISTERED, S_REJECTED, S_UNREGISTERING, S_WAITING, Rules,
+)
 from regiment.uac.registration cimport (
     BEGUN, CONTACT_BYTES_MAX, EVER, HELD, LEAVING, MOVING, PENDING,
 )
@@ -33,6 +35,7 @@ cdef int64_t NS_PER_S = 1_000_000_000
 cdef enum:
     REALM_BYTES_MAX = 512
     CSEQ_STEP = 64
+    SECRET_BITS = 0xFFFF
     HAS_NONCE = 1
     IS_PROXY = 2
     HAS_QOP = 4
@@ -84,7 +87,7 @@ cdef class Recovery(Changes):
         settled.place_mark = self._place_mark(record, policy)
         settled.granted_s, settled.requested_s = record.granted_s, record.requested_s
         settled.retries, settled.code = record.retries, record.code
-        settled.secret_mark = self._secret_mark(record)
+        settled.settings_mark = self._settings_mark(record)
         settled.state, settled.failure_class = record.state, record.failure_class
         settled.is_held = record.flags & HELD != 0
         written = self.contact_of(record, policy, contact)
@@ -126,14 +129,16 @@ cdef class Recovery(Changes):
     cdef uint64_t _place_mark(self, const Record* record, PolicyState policy) noexcept:
         return long_mark_of(record.text, record.client_uri_length, policy.mark)
 
-    cdef uint32_t _secret_mark(self, const Record* record) noexcept nogil:
-        """16 bits of a keyed hash: enough to see that a secret was changed, too few to try out
-        secrets on."""
+    cdef uint32_t _settings_mark(self, const Record* record) noexcept:
+        """Of the rules, and in the low 16 bits of the secrets: a keyed hash, enough to see that one
+        was changed, too few to try out secrets on."""
+        cdef const Rules* rules = &(<PolicyState>self.policies[record.policy]).rules
         cdef uint32_t mark = record.credentials
         cdef uint32_t at
         for at in range(record.credential, record.credential + record.credentials):
             mark = mark * 31 + self.keyring.items[at].mark
-        return mark & 0xFFFF
+        return mark & SECRET_BITS | (
+            mark_of(<const char*>rules, sizeof(Rules)) & ~<uint32_t>SECRET_BITS)
 
     # ------------------------------------------------------------------ reading
 
@@ -228,7 +233,9 @@ cdef class Recovery(Changes):
         cdef Target target = (<PolicyState>self.policies[record.policy]).target
         cdef int64_t wall_ns = now_ns + self.wall_offset_ns
         cdef bint is_bound = settled.expires_ns > wall_ns
-        cdef bint same_secret = settled.secret_mark == self._secret_mark(record)
+        cdef uint32_t marks = self._settings_mark(record)
+        cdef bint same_settings = settled.settings_mark == marks
+        cdef bint same_secret = (settled.settings_mark ^ marks) & SECRET_BITS == 0
         if is_bound:
             record.expires_ns = settled.expires_ns - self.wall_offset_ns
             record.granted_s = settled.granted_s
@@ -241,14 +248,18 @@ cdef class Recovery(Changes):
                 + settled.nonce_length + settled.opaque_length, settled.reason_length)
         if settled.is_held:
             record.flags |= HELD | BEGUN
+        if is_bound and not self._same_contact(slot, settled):
+            if settled.contact_length:
+                return self._leave_contact(slot, settled)
+            return record.flags & HELD != 0      # too long to be kept: that binding lapses
+        if settled.is_held:
             if is_bound:
                 self.enqueue(slot, record, target)
             return 1
-        if is_bound and not self._same_contact(slot, settled):
-            if settled.contact_length == 0:
-                return 0                     # it was too long to be kept: its binding lapses
-            return self._leave_contact(slot, settled)
-        if settled.state == S_REJECTED and same_secret:
+        if settled.state == S_UNREGISTERING:
+            record.expires_ns = 0                # perhaps it is gone: better made anew
+            return 0
+        if settled.state == S_REJECTED and same_settings:
             record.retries = settled.retries
             self._put_state(slot, S_REJECTED)
             record.flags |= BEGUN
@@ -325,7 +336,7 @@ cdef class Recovery(Changes):
         if pulse == NULL or pulse.nonce_mark != settled.nonce_mark or record.nonce != NULL:
             return 0
         if settled.credential >= record.credentials or algorithm >= A_UNKNOWN or (
-                settled.secret_mark != self._secret_mark(record)):
+                (settled.settings_mark ^ self._settings_mark(record)) & SECRET_BITS):
             return 0
         length = unescape_into(unescaped, realm, settled.realm_length)
         self.keyring.ha1_into(credential, algorithm, unescaped, length, secret_hash)

@@ -33,7 +33,7 @@ class Alteration:
             self._core.remove(name, now_ns)
         added = [self._numbered(one) for one in batch.added]
         # one that is replaced needs a slot more while its former self un-registers
-        self._make_room(len(added) + len(batch.changed))
+        self._make_room(len(added) + sum(kind == "replaced" for kind, _ in batch.changed))
         for kind, registration in batch.changed:
             numbered = self._numbered(registration)
             if not self._core.change(kind, numbered, now_ns):

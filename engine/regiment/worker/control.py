@@ -304,6 +304,7 @@ class Changed(msgspec.Struct, frozen=True, array_like=True, tag="changed"):
     """That are held now, without those that are only being removed."""
     targets: tuple[TargetInfo, ...]
     sockets: tuple[Bound, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True, tag="progress"):

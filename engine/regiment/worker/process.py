@@ -83,6 +83,8 @@ class Worker:
         self._sockets = Sockets(setup, self._shard, self._engine)
         self._alteration = Alteration(self._engine, self._sockets, self._make_room)
         self._state: StateFile | None = None
+        self._full = ""
+        """Why the state file has no room for all; empty: it has."""
         self._targets: tuple[TargetInfo, ...] = ()
         self._warnings: dict[str, None] = {}
         self._lookups: set[asyncio.Task[None]] = set()
@@ -161,8 +163,13 @@ class Worker:
     def _make_room(self, more: int) -> None:
         """Entries for `more` registrations beyond those that there are."""
         wanted = self._engine.slots() + more
-        if self._state is not None and not self._state.has_room_for(wanted):
+        if self._state is None or self._state.has_room_for(wanted):
+            return
+        try:
             self._engine.attach(self._state.grow(wanted), wall_offset_ns())
+        except LocalError as error:
+            # What is registered matters more than what a restart will know of it.
+            self._full = f"--state: {error}; registrations without room there start anew after it"
 
     def _change(self, batch: control.ChangeBatch) -> None:
         self._alteration.take(batch, time.monotonic_ns())
@@ -171,7 +178,10 @@ class Worker:
     def _end_change(self) -> None:
         self._alteration.end()
         self._targets = tuple(self._engine.targets())
-        self._say(control.Changed(len(self._engine), self._targets, tuple(self._sockets.bound)))
+        full = (self._full,) if self._full else ()
+        self._say(
+            control.Changed(len(self._engine), self._targets, tuple(self._sockets.bound), full)
+        )
 
     def _begin(self, begin: control.Begin) -> None:
         for target, (row, rate) in enumerate(zip(begin.rows, begin.rates, strict=True)):
@@ -246,6 +256,9 @@ class Worker:
             peers = await resolver.resolve(target.host, target.port, family)
         except RegimentError as error:
             reason = str(error)
+        except Exception as error:
+            self.fail(error)
+            return
         self._engine.set_addresses(number, peers, time.monotonic_ns(), reason)
         self._shard.turn()
 
