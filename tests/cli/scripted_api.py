@@ -90,6 +90,8 @@ class Api:
         """Path -> what is answered instead: status, and a Struct or bytes."""
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.hangs_up = False
+        """After each answer, without a word: what an engine does to a connection that idles."""
         self._server = _Server(str(path), _Handler)
         self._server.api = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -146,6 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(encoded)))
         self.end_headers()
         self.wfile.write(encoded)
+        self.close_connection = self.server.api.hangs_up or self.close_connection
 
     do_GET = do_POST = _answer
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
+import time
 from http.server import HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,6 +114,69 @@ def test_an_engine_that_does_not_answer_is_not_waited_for_for_ever(tmp_path):
         deaf.listen()
         with pytest.raises(LocalError, match="does not answer"):
             find(tmp_path / "deaf.sock", patience_s=0.01).status()
+
+
+def test_a_connection_that_was_closed_meanwhile_is_opened_again_to_read(api):
+    api.hangs_up = True
+    api.registrations = [registration(f"t{number}") for number in range(5)]
+    with find() as engine:
+        assert engine.status().version == engine.status().version
+        assert len(list(engine.registrations())) == 5
+    paths = [path for _, path, _, _ in api.asked]
+    assert paths == ["/status"] * 2 + ["/registrations"] * 3
+
+
+def test_what_changes_something_is_never_sent_twice(api):
+    api.hangs_up = True
+    with find() as engine:
+        engine.status()
+        with pytest.raises(LocalError, match=re.escape(str(api.path))):
+            engine.reload(allow_removals=False)
+    assert len(api.asked) == 1
+
+
+def test_an_engine_that_goes_at_once_is_asked_once(tmp_path):
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(tmp_path / "gone.sock"))
+        gone.listen()
+        came = []
+
+        def serve() -> None:
+            peer, _ = gone.accept()
+            came.append(peer.recv(1000))
+            peer.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(LocalError):
+            find(tmp_path / "gone.sock", patience_s=1.0).status()
+        thread.join()
+    assert len(came) == 1
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_a_reload_may_take_longer_than_other_answers(api, monkeypatch, asked_before):
+    answer = api.answer
+    done = schema.ReloadDone(
+        **dict.fromkeys(("added", "policy", "wire", "moved", "removed", "kept", "refused"), 1),
+        names={},
+        refusals=[],
+        warnings=[],
+        transports_pending=[],
+        seconds=0.3,
+    )
+
+    def slow(method: str, path: str, *rest: Any) -> tuple[int, Any]:
+        if path != "/reload":
+            return answer(method, path, *rest)
+        time.sleep(0.3)
+        return 200, done
+
+    monkeypatch.setattr(api, "answer", slow)
+    with find(patience_s=0.1) as engine:
+        if asked_before:
+            engine.status()
+        assert engine.reload(allow_removals=False) == done
 
 
 def test_something_else_than_http_is_one_line(tmp_path):

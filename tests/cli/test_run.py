@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
 import structlog
 
+from regiment import cli
 from regiment.cli.repeats import Repeats
 from regiment.cli.run import (
     Session,
@@ -82,6 +84,25 @@ def test_a_token_file_that_cannot_be_used_is_one_line_with_its_name(tmp_path, co
     with pytest.raises(LocalError, match=said) as caught:
         read_token(file)
     assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["tökén", "two\nlines", "bell\a"])
+def test_a_token_that_no_header_carries_is_refused_wherever_it_stands(tmp_path, monkeypatch, token):
+    file = tmp_path / "token"
+    file.write_text(token)
+    monkeypatch.setenv("REGIMENT_TOKEN", token)
+    with pytest.raises(LocalError, match=re.escape(f"{file}: a token is one line of ASCII")):
+        read_token(file)
+    with pytest.raises(LocalError, match="REGIMENT_TOKEN: a token is one line of ASCII"):
+        read_token(None)
+
+
+def test_the_help_tells_how_it_ends_and_what_a_reload_refuses(capsys):
+    assert cli.invoke(["run", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "more than 100 registrations and more than a tenth" in told
+    assert "--allow-removals" in told
+    assert "un-REGISTER all, or keep them" in told
 
 
 async def fail() -> None:

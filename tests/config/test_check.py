@@ -114,6 +114,15 @@ def test_colliding_ports_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "--workers 2 is the most that fits" in out
 
 
+def test_ports_are_counted_for_the_workers_that_run_would_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regiment.coordinator.cores._quota", lambda _: 3.0)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    _, out, _ = checked(capsys, tmp_path, UDP + MINIMAL)
+    assert "ports 5060-5062 (3 workers)" in out
+
+
 def test_rates_and_silence_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = checked(capsys, tmp_path, UDP + MINIMAL + "@max_rate=0.01\n")
     assert "1 registrations at @max_rate 0.01/s take 100 s" in out

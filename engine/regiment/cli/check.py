@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.text import Text
 from regiment.cli.migration import print_report, printable, utf8
 from regiment.config import forecast, migration, pjsip, tables, uri
 from regiment.config.policy import KEPT
+from regiment.coordinator.cores import usable_cores
 from regiment.errors import ConfigError
 from regiment.model import Finding, Policy, Registration
 
@@ -80,7 +80,7 @@ def check(
     Exits 1 if any object is refused, ports collide or the file as a whole is unusable.
     """
     configuration = pjsip.read(config, lint=True)
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or usable_cores()
     survey = migration.Survey() if report else None
     if json:
         _print_json(configuration, workers, survey)

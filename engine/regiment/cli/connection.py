@@ -23,7 +23,9 @@ from regiment.coordinator import local_socket, schema
 from regiment.errors import LocalError
 
 PATIENCE_S = 60.0
-"""An answer that takes longer does not come any more; a reload of a million takes half of it."""
+"""An answer that takes longer does not come any more."""
+RELOAD_PATIENCE_S = 900.0
+"""A reload of a million takes half a minute, and a file that is being written is read again."""
 SERVICE_FOLDERS = ("/run/regiment", "/var/lib/regiment")
 """Where the unit file lets systemd put the runtime and the state directory."""
 
@@ -166,6 +168,7 @@ class Connection:
 
     def reload(self, allow_removals: bool) -> schema.ReloadDone:
         """Reads the configuration again."""
+        self._wait_at_least(RELOAD_PATIENCE_S)
         wish = schema.ReloadWish(allow_removals)
         return self._post("/reload", wish, schema.ReloadDone)
 
@@ -217,15 +220,35 @@ class Connection:
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         try:
-            self._wire.request(method, path, body, headers)
-            response = self._wire.getresponse()
-            return response.status, response.read()
+            return self._send(method, path, body, headers)
         except TimeoutError:
             raise LocalError(f"{self.place}: the engine does not answer") from None
         except OSError as error:
             raise LocalError(f"{self.place}: {_unreachable(error)}") from None
         except (http.client.HTTPException, ValueError):
             raise LocalError(f"{self.place}: this is no answer of regiment's engine") from None
+
+    def _send(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, bytes]:
+        """A GET is sent once more where the engine has closed the idle connection meanwhile."""
+        was_open = self._wire.sock is not None
+        try:
+            self._wire.request(method, path, body, headers)
+            response = self._wire.getresponse()
+        except (BrokenPipeError, ConnectionResetError):
+            self._wire.close()
+            if not was_open or method != "GET":
+                raise
+            self._wire.request(method, path, body, headers)
+            response = self._wire.getresponse()
+        return response.status, response.read()
+
+    def _wait_at_least(self, seconds: float) -> None:
+        """Gives the next answer so long."""
+        self._wire.timeout = max(self._wire.timeout or 0.0, seconds)
+        if self._wire.sock is not None:
+            self._wire.sock.settimeout(self._wire.timeout)
 
     def _refusal(self, status: int, content: bytes) -> str:
         if status == 401:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import os
 import signal
@@ -22,7 +21,7 @@ from regiment.cli import logs, view
 from regiment.cli.journal import is_journal
 from regiment.cli.repeats import Repeats
 from regiment.cli.token import read_token
-from regiment.coordinator import local_socket, privileges
+from regiment.coordinator import local_socket, privileges, reloading
 from regiment.coordinator.coordinator import Coordinator
 from regiment.coordinator.cores import usable_cores
 from regiment.coordinator.options import API_PORT, STOP_RATE, Options
@@ -32,6 +31,7 @@ from regiment.metrics.snapshot import Snapshot
 from regiment.model import Event
 from regiment.net import address
 from regiment.report import summary
+from regiment.worker import control
 
 TICK_S = 0.5
 MOST_HOSTS = 1024
@@ -88,7 +88,10 @@ def run(
     ] = None,
     on_stop: Annotated[
         str,
-        typer.Option(metavar="unregister|keep", help="keep: the next start with --state goes on."),
+        typer.Option(
+            metavar="unregister|keep",
+            help="At the end: un-REGISTER all, or keep them for the next start with --state.",
+        ),
     ] = "unregister",
     user: Annotated[
         str, typer.Option(help="Be this user once ports and files are open. Only root may.")
@@ -100,9 +103,14 @@ def run(
 ) -> int:
     """Keep the registrations of CONFIG alive.
 
-    SIGTERM or Ctrl-C un-REGISTERs all of them, paced, and ends with 0; a second one ends at once.
-    SIGHUP reads CONFIG again and passes on what has changed in it. With --state a restarted engine
-    goes on with the bindings that are still good.
+    SIGTERM or Ctrl-C un-REGISTERs all of them, paced (unless `--on-stop keep`), and ends with 0; a
+    second one ends at once. With --state a restarted engine goes on with the bindings that are
+    still good.
+
+    SIGHUP reads CONFIG again and passes on what has changed in it. It is refused, and nothing
+    changes, if CONFIG is unusable, or if more than 100 registrations and more than a tenth of them
+    would go: that wants `regiment reload --allow-removals`.
+
     What CONFIG has wrong is logged as `regiment check` says it, and the rest runs.
     """
     host_index, hosts = parse_shard(shard)
@@ -153,7 +161,7 @@ class Session:
         self._service.status(f"loading {self._engine.options.config}")
         try:
             if not await finished_before(self._engine.start(), self._stop):
-                return 0
+                return await self._end_unready()
             return await self._hold()
         finally:
             await self._engine.close()
@@ -169,12 +177,19 @@ class Session:
             self._stop.set()
 
     async def _reload_on_hangup(self) -> None:
-        """Whatever comes of a reload, the engine has logged it; the next SIGHUP is the next try."""
+        """Whatever comes of a reload, the next SIGHUP is the next try.
+
+        What is to be expected, the engine has logged.
+        """
         while True:
             await self._hangup.wait()
             self._hangup.clear()
-            with contextlib.suppress(RegimentError):
+            try:
                 await self._engine.reload(wait=True)
+            except RegimentError:
+                pass
+            except Exception as error:
+                logger.error("a reload failed", reason=control.reason_of(error))
 
     async def _hold(self) -> int:
         """From readiness to the end."""
@@ -199,16 +214,38 @@ class Session:
                 await finished_before(engine.wait(), self._stop)
                 at_stop = engine.snapshot()
                 held_s = time.monotonic() - started_s
-                self._service.stopping(engine.stop_timeout_s)
-                stopping = asyncio.create_task(engine.stop())
-                if not await finished_before(stopping, self._hurry):
+                unsettled = await self._stop_engine()
+                if unsettled is None:
                     return 128 + self._signal
             finally:
                 reloading.cancel()
                 showing.cancel()
                 attending.cancel()
-        self._conclude(stopping.result(), at_start, at_stop, held_s)
+        self._conclude(unsettled, at_start, at_stop, held_s)
         return 0
+
+    async def _end_unready(self) -> int:
+        """The end of a start that a signal came before: some workers may register already."""
+        if self._engine.shares is None:
+            return 0
+        attending = asyncio.create_task(
+            self._service.attend(lambda: self._engine.is_alive, self._status_line)
+        )
+        try:
+            unsettled = await self._stop_engine()
+        finally:
+            attending.cancel()
+        if unsettled is None:
+            return 128 + self._signal
+        warn_of_unsettled(unsettled)
+        return 0
+
+    async def _stop_engine(self) -> int | None:
+        """Returns how many registrations are not settled; None: another signal came first."""
+        # A reload that has come into force is given its time first.
+        self._service.stopping(self._engine.stop_timeout_s + reloading.STOP_S)
+        stopping = asyncio.create_task(self._engine.stop())
+        return stopping.result() if await finished_before(stopping, self._hurry) else None
 
     def _status_line(self) -> str:
         """For the service manager."""
@@ -228,11 +265,7 @@ class Session:
         self, unsettled: int, at_start: Snapshot, at_stop: Snapshot, held_s: float
     ) -> None:
         engine = self._engine
-        if unsettled:
-            logger.warning(
-                "the stop timed out: bindings stay at the registrar until they lapse",
-                registrations=unsettled,
-            )
+        warn_of_unsettled(unsettled)
         result = summary.summarise(
             engine.snapshot(),
             seconds=held_s,
@@ -251,6 +284,15 @@ class Session:
             )
         else:
             print_safely(summary.render(result))
+
+
+def warn_of_unsettled(count: int) -> None:
+    """Says what a stop has left behind, if it has."""
+    if count:
+        logger.warning(
+            "the stop timed out: bindings stay at the registrar until they lapse",
+            registrations=count,
+        )
 
 
 def print_safely(shown: RenderableType) -> None:
