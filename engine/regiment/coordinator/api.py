@@ -30,7 +30,7 @@ from litestar.params import (
 )
 from litestar.response import Stream
 
-from regiment.coordinator import events, listing, rendering, schema
+from regiment.coordinator import events, listing, query, rendering, schema
 from regiment.coordinator.account import Account
 from regiment.coordinator.docs_page import page_of
 from regiment.coordinator.reloading import ReloadReport
@@ -420,9 +420,11 @@ def on_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Respon
     detail = error.detail
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
         # e.g. [{"key": "limit", "message": "Expected `int` <= 1000"}]
+        keys = [each.get("key", "") for each in error.extra]
+        named = [_PARAMETERS.get(key, key) for key in keys]
         wrong = [
-            f"{_PARAMETERS.get(each.get('key', ''), each.get('key', ''))}: {each['message']}"
-            for each in error.extra
+            f"{name}: {query.with_values(name, each['message'])}"
+            for name, each in zip(named, error.extra, strict=True)
         ]
         detail = "; ".join(wrong) or detail
     elif error.status_code in (404, 405) and type(error) is not HTTPException:
@@ -462,6 +464,7 @@ def application(engine: Engine) -> Litestar:
             *(listed, shown, shown_register, shown_unregister),
         ],
         dependencies={"engine": the_engine},
+        before_request=query.refuse_unknown,
         exception_handlers={
             HTTPException: on_http_exception,
             RegimentError: on_own_error,
