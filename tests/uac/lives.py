@@ -85,7 +85,7 @@ class Lives:
     lives: int = 0
 
     def __post_init__(self) -> None:
-        self.registrars = [self._registrar(), self._registrar()]
+        self.registrars = [self._registrar(seed) for seed in (7, 8)]
         stations = [CoreStation(core, [peer]) for core, peer in self._pairs()]
         self.pump = Pump(*stations, wire=self.wire)
         for registrar in self.registrars:
@@ -94,10 +94,10 @@ class Lives:
         self._live(former=None, same_boot=True)
 
     @staticmethod
-    def _registrar() -> Registrar:
+    def _registrar(seed: int) -> Registrar:
         users = Users()
         users.any_password = "right"
-        return Registrar(Settings(users=users, nonce_lifetime_s=900.0), seed=7)
+        return Registrar(Settings(users=users, nonce_lifetime_s=900.0), seed=seed)
 
     def _pairs(self) -> list[tuple[Registrar, bytes]]:
         return list(zip(self.registrars, REGISTRARS, strict=False))

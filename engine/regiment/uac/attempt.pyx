@@ -135,7 +135,7 @@ cdef class Attempts(Notices):
                 return self.settle(slot, record, target, now_ns)
             record.kind = K_UNREGISTER
             self.set_state(record, target, R_UNREGISTER)
-            self.keep(slot, 0)
+            self.keep(slot, 0)            # the answer may come when nobody is there to see it
         else:
             if record.state == S_REGISTERED:
                 record.kind = K_REFRESH

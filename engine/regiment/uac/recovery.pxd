@@ -10,7 +10,7 @@ cdef class Recovery(Changes):
     cdef uint64_t _place_mark(self, const Record* record, PolicyState policy) noexcept
     cdef uint32_t _settings_mark(self, const Record* record) noexcept
     cdef int _write_nonce(self, Settled* settled, const Record* record, uint32_t used) noexcept
-    cdef int _raise_cseq(self, uint64_t former) except -1
+    cdef int _raise_cseq(self, uint64_t former, bint same_boot) except -1
     cdef int _take_up(self, uint32_t slot, const Entry* entry, bint same_boot,
                       int64_t now_ns) except -2
     cdef int _take_up_binding(self, uint32_t slot, const Entry* entry, int64_t now_ns) except -1

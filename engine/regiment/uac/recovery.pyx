@@ -35,6 +35,7 @@ cdef int64_t NS_PER_S = 1_000_000_000
 cdef enum:
     REALM_BYTES_MAX = 512
     CSEQ_STEP = 64
+    CSEQ_STEP_OF_BOOT = 4096
     SECRET_BITS = 0xFFFF
     HAS_NONCE = 1
     IS_PROXY = 2
@@ -53,8 +54,8 @@ cdef class Recovery(Changes):
         self.head = <Head*>view.buf
         self.entries = <Entry*>view.buf + 1
         self.entry_count = <uint32_t>max(view.len // <Py_ssize_t>sizeof(Entry) - 1, 0)
-        if self.head.cseq_high < self.cells.cseq_high[0]:
-            self.head.cseq_high = self.cells.cseq_high[0]
+        self.head.cseq_high = max(
+            self.head.cseq_high, self.cells.cseq_high[0], <uint64_t>self.cseq_base)
         # the object is kept, and is a mapping or a bytearray that nobody resizes meanwhile
         PyBuffer_Release(&view)
         self.ledger = memory
@@ -154,7 +155,7 @@ cdef class Recovery(Changes):
         try:
             count = <uint32_t>(view.len // sizeof(Entry))
             if count:
-                self._raise_cseq((<const Head*>view.buf).cseq_high)
+                self._raise_cseq((<const Head*>view.buf).cseq_high, same_boot)
             for at in range(1, count):
                 entry = <const Entry*>view.buf + at
                 if is_blank(entry):
@@ -175,18 +176,23 @@ cdef class Recovery(Changes):
             PyBuffer_Release(&view)
         return Recovered(continued, moved, torn, elsewhere, elsewhere_bound)
 
-    cdef int _raise_cseq(self, uint64_t former) except -1:
-        """Names that the former process had and forgot may come back: theirs were no higher."""
+    cdef int _raise_cseq(self, uint64_t former, bint same_boot) except -1:
+        """Names that the former process had and forgot may come back: theirs were no higher.
+
+        After another boot nobody knows how much higher they were: a good deal more is left out.
+        """
         cdef uint32_t slot
         cdef uint64_t base = former + CSEQ_STEP
-        if self.head != NULL and self.head.cseq_high < former < 1 << 31:
-            self.head.cseq_high = former
-        if former == 0 or base >= 1 << 31 or base <= self.cseq_base:
+        if not same_boot:
+            base = max(former, <uint64_t>self.cseq_base) + CSEQ_STEP_OF_BOOT
+        if former == 0 and same_boot or base >= 1 << 31 or base <= self.cseq_base:
             return 0
         for slot in range(self.count):
             if self.records[slot].cseq == self.cseq_base:
                 self.records[slot].cseq = <uint32_t>base
         self.cseq_base = <uint32_t>base
+        if self.head != NULL and self.head.cseq_high < base:
+            self.head.cseq_high = base
         return 0
 
     cdef int _take_up(self, uint32_t slot, const Entry* entry, bint same_boot,
