@@ -17,12 +17,16 @@ from system.engine import SECRET, TRUNKS, Run, finish, regiment, registrar, unti
 
 pytestmark = pytest.mark.system
 
-TOKEN = "t0k%n'ü"
+TOKEN = "t0k%n'x"
 FUZZ = ("--seed", "1", "--max-examples", "40", "--phases", "examples,coverage,fuzzing")
 # "name some, or say all" and "a cursor is one that was given out" are no matter of a schema.
 EXCLUDED = ("--exclude-path", "/events", "--exclude-checks", "positive_data_acceptance")
+URI_SECRET = "s3cret-of-a-uri"
 WRONG = (
-    "[wrong](trunk)\nclient_uri=sip:trunk1@127.0.0.1\noutbound_auth=wrong-auth\n"
+    f"[wrong](trunk)\nclient_uri=sip:trunk1:{URI_SECRET}@127.0.0.1\noutbound_auth=wrong-auth\n"
+    f"contact_user=trunk1:{URI_SECRET}\n"
+    f"[other](trunk)\nserver_uri=sip:x:{URI_SECRET}@127.0.0.1:9\nclient_uri=sip:x@127.0.0.1\n"
+    f"@contact=sip:x:{URI_SECRET}@127.0.0.1:5099\n"
     f"[wrong-auth]\ntype=auth\nusername=trunk1\npassword={SECRET}-wrong\n"
 )
 
@@ -92,7 +96,7 @@ def ha1s(realm: str) -> set[str]:
 
 def test_no_answer_and_no_event_holds_a_secret(tmp_path, monkeypatch):
     monkeypatch.setenv("REGIMENT_TOKEN", TOKEN)
-    secrets = {SECRET, TOKEN}
+    secrets = {SECRET, TOKEN, URI_SECRET}
 
     async def listen(client: httpx.AsyncClient, heard: list[str], listening: asyncio.Event) -> None:
         async with client.stream("GET", "/events") as stream:
@@ -116,8 +120,9 @@ def test_no_answer_and_no_event_holds_a_secret(tmp_path, monkeypatch):
                     for path in ("/metrics", "/status", "/docs", "/openapi.json", "/livez"):
                         answers.append((await client.get(path)).text)
                     listed = (await client.get("/registrations?limit=1000")).text
-                    assert len(json.loads(listed)["registrations"]) == TRUNKS + 1
+                    assert len(json.loads(listed)["registrations"]) == TRUNKS + 2
                     answers.append(listed)
+                    assert "sip:x:***@127.0.0.1:5099" in listed
                     wrong = (await client.get("/registrations/wrong")).json()
                     assert (wrong["state"], wrong["code"]) == ("rejected", 401)
                     answers.append(json.dumps(wrong))

@@ -1,13 +1,20 @@
-"""What cores tell, in the API's words: moments beside seconds, null for what does not apply."""
+"""What cores tell, in the API's words: moments beside seconds, null for what does not apply.
+
+A URI may hold a password (``sip:user:password@host``), which is put on the wire and shown nowhere.
+"""
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 
+from regiment.config.uri import redact
 from regiment.coordinator import schema
 from regiment.coordinator.reloading import ReloadReport
 from regiment.model import Affinity, Call, Event, Status
+
+_DISPLAY_NAME = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def now_s() -> float:
@@ -34,9 +41,9 @@ def registration_of(status: Status, now_s: float) -> schema.RegistrationOf:
     return schema.RegistrationOf(
         name=status.name,
         state=status.state,
-        server_uri=status.server_uri,
-        client_uri=status.client_uri,
-        contact=status.contact,
+        server_uri=redact(status.server_uri),
+        client_uri=redact(status.client_uri),
+        contact=redact(status.contact),
         registrar=status.target,
         code=status.code,
         failure_class=status.failure_class,
@@ -80,10 +87,17 @@ def affinity_of(affinity: Affinity | None) -> schema.AffinityOf | None:
         affinity.address,
         affinity.protocol,
         affinity.local,
-        list(affinity.service_route),
-        list(affinity.path),
-        list(affinity.associated_uris),
+        [shown(route) for route in affinity.service_route],
+        [shown(route) for route in affinity.path],
+        [shown(uri) for uri in affinity.associated_uris],
     )
+
+
+def shown(value: str) -> str:
+    """A header's value with a URI in it, without a password; a quoted name stays as it is."""
+    name = _DISPLAY_NAME.match(value)
+    start = name.end() if name else 0
+    return value[:start] + redact(value[start:])
 
 
 def state_changed(event: Event, now_s: float) -> schema.StateChanged:

@@ -78,6 +78,7 @@ class RegistrationOf(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     state: str
     server_uri: str
+    """A password in it, as in the other URIs, is replaced by ``***``."""
     client_uri: str
     contact: str
     """The Contact URI as it is sent."""
