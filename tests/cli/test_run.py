@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 from typing import Any
 
 import pytest
@@ -19,7 +20,9 @@ from regiment.cli.run import (
     parse_shard,
 )
 from regiment.cli.token import read_token
+from regiment.coordinator import reloading
 from regiment.coordinator.options import Options
+from regiment.coordinator.service import Service
 from regiment.errors import LocalError
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.metrics.snapshot import Snapshot
@@ -182,11 +185,14 @@ class IdleEngine:
     restarts = 0
     is_alive = True
     stop_timeout_s = 1.0
+    shares: object = None
+    options = Options(config="pjsip.conf", workers=1)
 
     def __init__(self) -> None:
         self._memory = bytearray(Scoreboard.size_bytes())
         self._board = Scoreboard(self._memory)
         self._board.add("regiment_worker_cpu_seconds_total", (), 5_000_000_000)
+        self.stops = 0
 
     def snapshot(self) -> Snapshot:
         return Snapshot.of({0: bytes(self._memory)})
@@ -194,14 +200,37 @@ class IdleEngine:
     async def wait(self) -> None:
         await asyncio.Event().wait()
 
+    async def start(self) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None: ...
+
     async def stop(self) -> int:
+        self.stops += 1
         self._board.add("regiment_worker_cpu_seconds_total", (), 250_000_000)
         return 0
 
 
-def test_the_processor_time_of_the_summary_begins_at_readiness(capsys):
+class HeardService(Service):
+    """Keeps what it was told of the stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stop_s: list[float] = []
+
+    def stopping(self, timeout_s: float) -> None:
+        self.stop_s.append(timeout_s)
+
+
+def idle_session(engine: IdleEngine) -> Session:
     session = Session(Options(config="pjsip.conf", workers=1), Repeats())
-    session._engine = IdleEngine()  # type: ignore[assignment]
+    session._engine = engine  # type: ignore[assignment]
+    session._service = HeardService()
+    return session
+
+
+def test_the_processor_time_of_the_summary_begins_at_readiness(capsys):
+    session = idle_session(IdleEngine())
 
     async def scenario() -> int:
         session._stop.set()
@@ -210,3 +239,73 @@ def test_the_processor_time_of_the_summary_begins_at_readiness(capsys):
     assert asyncio.run(scenario()) == 0
     (line,) = (line for line in capsys.readouterr().err.splitlines() if "CPU" in line)
     assert "0.25 s" in line
+
+
+async def signalled_at_the_start(session: Session) -> int:
+    """A whole run that is told to stop while its engine starts."""
+    asyncio.get_running_loop().call_later(0.01, session._on_signal, signal.SIGTERM)
+    return await session.run()
+
+
+@pytest.mark.parametrize(("shares", "stops"), [(object(), 1), (None, 0)])
+def test_a_signal_before_readiness_unregisters_what_workers_may_have_registered(shares, stops):
+    engine = IdleEngine()
+    engine.shares = shares
+    session = idle_session(engine)
+    assert asyncio.run(signalled_at_the_start(session)) == 0
+    assert engine.stops == stops
+
+
+def test_a_second_signal_before_readiness_ends_at_once():
+    class SlowEngine(IdleEngine):
+        shares = object()
+
+        async def stop(self) -> int:
+            session._on_signal(signal.SIGINT)
+            await asyncio.Event().wait()
+            return 0
+
+    session = idle_session(SlowEngine())
+    assert asyncio.run(signalled_at_the_start(session)) == 128 + signal.SIGINT
+
+
+def test_the_manager_is_told_of_the_time_that_a_reload_may_take_before_the_stop():
+    session = idle_session(IdleEngine())
+
+    async def scenario() -> int:
+        session._stop.set()
+        return await session._hold()
+
+    assert asyncio.run(scenario()) == 0
+    assert isinstance(session._service, HeardService)
+    assert session._service.stop_s == [IdleEngine.stop_timeout_s + reloading.STOP_S]
+
+
+def test_a_reload_that_fails_in_any_way_leaves_the_next_hangup_its_reload():
+    errors: list[Exception] = [OSError(11, "x"), RuntimeError("quotes a secret"), LocalError("no")]
+
+    class FailingEngine(IdleEngine):
+        async def reload(self, *, wait: bool) -> None:
+            assert wait
+            if errors:
+                raise errors.pop(0)
+            done.set()
+
+    done = asyncio.Event()
+    session = idle_session(FailingEngine())
+
+    async def scenario() -> None:
+        reloading_on_hangup = asyncio.create_task(session._reload_on_hangup())
+        while not done.is_set():
+            session._hangup.set()
+            await asyncio.sleep(0)
+            assert not reloading_on_hangup.done()
+        reloading_on_hangup.cancel()
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(asyncio.wait_for(scenario(), 10))
+    said = [line["reason"] for line in lines if line["event"] == "a reload failed"]
+    assert [text.split(" at ")[0] for text in said] == [
+        "internal error: BlockingIOError (Resource temporarily unavailable)",
+        "internal error: RuntimeError",
+    ]

@@ -230,7 +230,9 @@ class ScriptedWorker(process.Worker):
                 self._sockets.use_prepared()
                 targets = tuple(self._engine.targets())
                 bound = tuple(self._sockets.bound)
-                self.answer("change", control.Changed(len(self._engine), targets, bound))
+                warnings = tuple(self.script().get("change_warnings", ()))
+                changed = control.Changed(len(self._engine), targets, bound, warnings)
+                self.answer("change", changed)
             case control.Begin(rates=rates) if self._has_begun:
                 self.note("begin")
                 self._engine.set_rate(0, rates[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from regiment.coordinator import loading
 from regiment.coordinator.assignment import HostShare, WorkerAssignment, digest_of
 from regiment.coordinator.dealer import Share
 from regiment.coordinator.loading import Done, Order, load
-from regiment.errors import ConfigError
+from regiment.errors import ConfigError, LocalError
 from regiment.metrics.catalogue import ENDPOINT_ROWS
 from regiment.model import Registration
 from regiment.worker import control
@@ -251,3 +253,16 @@ def test_no_secret_is_in_what_people_get_to_see(tmp_path):
     assert SECRET not in repr(done)
     assert SECRET not in "".join(map(str, (*done.refused, *done.warnings)))
     assert SECRET not in repr(batches(shares, 0))
+
+
+def test_a_loader_that_cannot_be_started_is_one_line_and_no_descriptor(tmp_path, monkeypatch):
+    file = write(tmp_path, HEAD)
+
+    def fails(*_: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(loading, "start_process", fails)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(LocalError, match=r"the loader cannot be started: Resource temporarily"):
+        read(Order(os.fsencode(file), 1))
+    assert len(os.listdir("/proc/self/fd")) == len(before)

@@ -9,8 +9,8 @@ import pytest
 
 from regiment.coordinator.settling import PAUSE_NS, QUIET_NS, is_unsettled, wait_until_quiet
 
-BEGAN_NS = time.time_ns()
 SECOND_NS = 1_000_000_000
+BEGAN_NS = time.time_ns() - 2 * SECOND_NS
 
 
 @pytest.fixture
@@ -78,9 +78,18 @@ def test_a_file_is_waited_for_until_it_was_left_alone_for_a_while(file, monkeypa
     assert len(waits) == 3
 
 
-def test_a_file_with_a_time_to_come_is_not_waited_for_for_ever(file, monkeypatch):
+@pytest.mark.parametrize("text", ["[a]\nb=c\n", "[a]\nb="])
+def test_a_file_with_a_time_to_come_counts_as_whole(file, monkeypatch, text):
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waits"))
+    file.write_text(text)
+    future = changed_at(file, time.time_ns() + 3600 * SECOND_NS)
+    wait_until_quiet(future)
+    assert not is_unsettled([future], time.time_ns())
+
+
+def test_nobody_waits_for_ever_for_a_file_that_is_written_all_the_time(file, monkeypatch):
     clock = iter(range(0, 10**12, SECOND_NS // 2))
     monkeypatch.setattr(time, "monotonic_ns", lambda: next(clock))
-    monkeypatch.setattr(time, "sleep", lambda _: None)
-    wait_until_quiet(changed_at(file, time.time_ns() + 3600 * SECOND_NS))
+    monkeypatch.setattr(time, "sleep", lambda _: changed_at(file, time.time_ns()))
+    wait_until_quiet(changed_at(file, time.time_ns()))
     assert next(clock) < 10 * SECOND_NS

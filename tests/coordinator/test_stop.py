@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 
+import pytest
+
 from coordinator.scripted_engine import (
     NAMES,
     is_alive,
@@ -14,9 +16,12 @@ from coordinator.scripted_engine import (
     options,
     run,
     script,
+    told,
     until,
 )
 from regiment.coordinator.coordinator import Coordinator
+from regiment.coordinator.seat import Seat
+from regiment.worker import control
 
 
 def test_stop_settles_everything_at_its_share_of_the_rate(folder):
@@ -89,3 +94,32 @@ def test_what_a_dead_worker_had_registered_counts_as_left(folder):
             return await engine.stop()
 
     assert run(work()) == len(names_of(0))
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_start_that_is_cancelled_once_workers_were_told_to_begin_can_be_stopped(
+    folder, monkeypatch, heard
+):
+    hear = Seat._hear
+
+    def hear_no_begin(seat: Seat, message: control.FromWorker) -> None:
+        if heard or not isinstance(message, control.Began):
+            hear(seat, message)
+
+    monkeypatch.setattr(Seat, "_hear", hear_no_begin)
+    monkeypatch.setattr(Coordinator, "_look_whether_ready", lambda _: None)
+
+    async def work() -> int:
+        engine = Coordinator(options(folder))
+        try:
+            starting = asyncio.create_task(engine.start())
+            await until(lambda: engine.shares is not None)
+            await until(lambda: not heard or all(seat.running for seat in engine.seats))
+            starting.cancel()
+            await asyncio.wait({starting})
+            return await engine.stop()
+        finally:
+            await engine.close()
+
+    assert run(work()) == 0
+    assert [told(folder, worker, "stop") for worker in (0, 1)] == [[{"keep": False}]] * 2

@@ -58,7 +58,7 @@ class Coordinator:
         self.options = options
         self.service = service or Service()
         self.load_s = 0.0
-        """How long the start took, until every worker registered."""
+        """How long the start took, until every worker registered; or the last reload."""
         self.seats: list[Seat] = []
         self.shares: Shares | None = None
         self._on_events = on_events
@@ -120,7 +120,10 @@ class Coordinator:
         await self.front.serve()
         starting = asyncio.create_task(self._deal_and_begin(started_s))
         self._tasks.append(starting)
-        await asyncio.wait((starting, self._failed), return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait((starting, self._failed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            starting.cancel()
         if self._failed.done():
             self._failed.result()
         starting.result()
@@ -453,9 +456,8 @@ class Coordinator:
     async def stop(self) -> int:
         """Un-REGISTERs everything, paced, or keeps it, as the options say.
 
-        Returns how many registrations were not settled in time.
-
-        To be called after `start` has returned.
+        Returns how many registrations were not settled in time. To be called after `start` has
+        returned, or was cancelled when there were `shares` already.
         """
         self._stopping = True
         await self._reloads.stop()

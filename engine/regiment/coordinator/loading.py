@@ -17,6 +17,7 @@ import os
 import re
 import socket
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -124,9 +125,7 @@ async def load(order: Order) -> AsyncIterator[Share | Changes | Done]:
     Raises `ConfigError` where the configuration is unusable (`UnsettledError` where that may be
     because it is being written), `LocalError` where the loader itself failed.
     """
-    ours, theirs = socket.socketpair()
-    with theirs:
-        process = start_process(MODULE, theirs.fileno(), *order.spools)
+    process, ours = _start(order)
     reader, writer = await asyncio.open_connection(sock=ours)
     try:
         writer.write(frame(control.MESSAGE, _encode(order)))
@@ -152,6 +151,20 @@ async def load(order: Order) -> AsyncIterator[Share | Changes | Done]:
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+def _start(order: Order) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """A loader process and our end of its socket. Raises `LocalError`."""
+    try:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                return start_process(MODULE, theirs.fileno(), *order.spools), ours
+            except BaseException:
+                ours.close()
+                raise
+    except OSError as error:
+        raise LocalError(f"the loader cannot be started: {error.strerror}") from None
 
 
 def _share(body: bytes) -> Share:

@@ -132,7 +132,7 @@ class Reloads:
             fresh = await read(order)
             try:
                 judge(fresh.done, os.fsdecode(order.path), allow_removals)
-                lives = [seat.replacements for seat in engine.seats]
+                lives = [seat.replacements if seat.running else -1 for seat in engine.seats]
                 if fresh.is_new:
                     await prepare(engine.seats, fresh.done)
             except BaseException:
@@ -262,7 +262,7 @@ async def prepare(seats: Sequence[Seat], done: loading.Done) -> None:
 async def change(seats: Sequence[Seat], fresh: Fresh, lives: Sequence[int]) -> None:
     """Puts a configuration in force whose sockets are open. Nothing can prevent it any more.
 
-    `lives`: whose sockets were opened, as the seats' `replacements` of that time.
+    `lives`: whose sockets were opened, as the seats' `replacements` of that time; -1: nobody's.
     """
     shares = zip(fresh.spools, fresh.rosters, lives, strict=True)
     told = [
@@ -279,11 +279,16 @@ async def change(seats: Sequence[Seat], fresh: Fresh, lives: Sequence[int]) -> N
 
 async def begin(seats: Sequence[Seat], shares: Shares) -> None:
     """Lets every worker go on by new shares."""
-    going = [
-        seat.begin_again(shares.begin(seat.loaded.targets))
-        for seat in seats
-        if seat.running and seat.loaded is not None
-    ]
+    going = []
+    for seat in seats:
+        if seat.loaded is None:
+            continue
+        wish = shares.begin(seat.loaded.targets)
+        if seat.running:
+            going.append(seat.begin_again(wish))
+        else:
+            # It was told to begin by the shares of before, while others were told of changes.
+            seat.begin(wish)
     for problem in await asyncio.gather(*going, return_exceptions=True):
         if isinstance(problem, LocalError):
             logger.warning("a worker does not go on after a reload", reason=str(problem))

@@ -17,7 +17,7 @@ import sys
 import time
 from collections import deque
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import regiment
 from regiment.coordinator.roster import Roster
@@ -43,6 +43,7 @@ _BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 Step = control.Prepared | control.Changed | control.Began
+_StepT = TypeVar("_StepT", control.Prepared, control.Changed, control.Began)
 
 
 class Owner(Protocol):
@@ -104,7 +105,9 @@ class Seat:
         self._outdated = False
         """Whoever sits here holds what is no longer in force, and was killed for that."""
         self._begin: control.Begin | None = None
-        self._step: asyncio.Future[Step] | None = None
+        self._step: asyncio.Future[Any] | None = None
+        self._awaited: type[Step] = control.Began
+        """What answers `_step`."""
 
     # ---- its share of the configuration
 
@@ -272,10 +275,10 @@ class Seat:
     async def prepare(self, listeners: tuple[control.Listener, ...]) -> str:
         """Opens sockets for a reload; returns why that cannot be, or nothing.
 
-        Raises `LocalError` if the worker dies over it or does not answer.
+        Raises `LocalError` if the worker dies over it, or does not answer and so is replaced.
         """
-        step = await self._ask_step(control.Prepare(listeners), ANSWER_S)
-        return step.reason if isinstance(step, control.Prepared) else ""
+        answer = control.Prepared
+        return (await self._ask_step(control.Prepare(listeners), answer, ANSWER_S)).reason
 
     def discard(self) -> None:
         """The sockets that were prepared are not wanted after all."""
@@ -310,44 +313,51 @@ class Seat:
                     writer.write(chunk)
                     sent += len(chunk)
                     await writer.drain()
-                step = await self._ask_step(control.ChangeEnd(), None)
+                step = await self._ask_step(control.ChangeEnd(), control.Changed, None)
         except ConnectionError:
             raise LocalError(f"worker {self.index} died") from None
         except TimeoutError:
             if self._process is not None:
                 self._process.kill()
             raise LocalError(f"worker {self.index} does not answer") from None
-        if isinstance(step, control.Changed):
-            self.loaded = control.Loaded(step.registrations, step.targets, step.sockets, ())
-            self.ports = {bound.transport: bound.port for bound in step.sockets}
-            self._begin = None
+        self.loaded = control.Loaded(step.registrations, step.targets, step.sockets, ())
+        self.ports = {bound.transport: bound.port for bound in step.sockets}
+        self._begin = None
+        self._owner.on_warnings(self, step.warnings)
 
     async def begin_again(self, begin: control.Begin) -> None:
         """Lets the worker go on after a reload; one that has nothing new to learn is left alone.
 
-        Raises `LocalError` if it dies over it or does not answer.
+        Raises `LocalError` if it dies over it, or does not answer and so is replaced.
         """
         if begin != self._begin:
             self._begin = begin
-            await self._ask_step(begin, ANSWER_S)
+            await self._ask_step(begin, control.Began, ANSWER_S)
 
-    async def _ask_step(self, message: control.ToWorker, limit_s: float | None) -> Step:
-        """Says something of which there is only one at a time, and waits for what answers it."""
-        step: asyncio.Future[Step] = asyncio.get_running_loop().create_future()
+    async def _ask_step(
+        self, message: control.ToWorker, answer: type[_StepT], limit_s: float | None
+    ) -> _StepT:
+        """Says something of which there is only one at a time, and waits for what answers it.
+
+        A worker that takes too long is killed: its answer could pass for that to a later step.
+        """
+        step: asyncio.Future[_StepT] = asyncio.get_running_loop().create_future()
         if self._writer is None:
             raise LocalError(f"worker {self.index} is down")
-        self._step = step
+        self._step, self._awaited = step, answer
         self._say(message)
         try:
             async with asyncio.timeout(limit_s):
                 return await step
         except TimeoutError:
+            if self._process is not None:
+                self._process.kill()
             raise LocalError(f"worker {self.index} does not answer") from None
         finally:
             self._step = None
 
     def _reach(self, step: Step) -> None:
-        if self._step is not None and not self._step.done():
+        if self._step is not None and not self._step.done() and isinstance(step, self._awaited):
             self._step.set_result(step)
 
     # ---- questions
@@ -379,10 +389,11 @@ class Seat:
         `keep`: to end at once and leave the bindings as they are.
         """
         self._leaving.set()
-        if self._ever_begun and not keep:
+        is_begun = self.running or self._begin is not None
+        if (self._ever_begun or is_begun) and not keep:
             # Whoever sits here now: these may have a binding that a dead worker made.
             self.remaining = len(self.roster)
-        if self.running:
+        if is_begun:
             self._say(control.Stop(rate, keep))
         else:
             self.kill()

@@ -2,7 +2,8 @@
 
 A file that was changed a moment before it was read, or while it was read, is worth another look. So
 is one that was changed lately and ends in the middle of a line: its writer may have paused. Nothing
-of this is certain, and so nobody waits for long.
+of this is certain, and so nobody waits for long. A time that is yet to come tells nothing: such a
+file counts as whole.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ QUIET_NS = 200_000_000
 """A file that was left alone for so long is taken for whole."""
 PAUSE_NS = 5_000_000_000
 """A writer that stopped in the middle of a line is given so long to go on."""
+_SKEW_NS = 1_000_000_000
+"""The clock of a file server may be ahead by so much."""
 _POLL_S = 0.02
 _PATIENCE_NS = 2_000_000_000
 
@@ -40,7 +43,7 @@ def is_unsettled(files: Collection[str], began_ns: int) -> bool:
 
 def _changed_since(path: str, instant_ns: int) -> bool:
     try:
-        return os.stat(path).st_mtime_ns > instant_ns
+        return instant_ns < os.stat(path).st_mtime_ns <= time.time_ns() + _SKEW_NS
     except OSError:
         # It was there when it was read, or it is about to be replaced.
         return True
