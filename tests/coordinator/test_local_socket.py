@@ -139,3 +139,20 @@ def test_of_engines_that_start_at_once_each_has_a_socket_of_its_own(tmp_path):
     for local in claimed:
         connect(local.path).close()
         local.close()
+
+
+def test_what_dead_engines_have_left_beside_the_name_is_removed(tmp_path):
+    left = [claim(tmp_path / name) for name in ("regiment-123.sock", "regiment-own.sock")]
+    for dead in left:
+        dead.listener.close()
+    living = claim(tmp_path / "regiment-456.sock")
+    (tmp_path / "regiment-789.sock").write_text("precious")
+    mine = claim_in(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "regiment.sock",
+        "regiment-456.sock",
+        "regiment-789.sock",
+        "regiment-own.sock",
+    }
+    for local in (living, mine):
+        local.close()

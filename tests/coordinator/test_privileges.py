@@ -141,6 +141,34 @@ def test_files_are_given_away_with_what_is_in_a_folder_and_links_are_not_followe
         privileges._give_away(identity, tmp_path / "none")
 
 
+@as_root
+def test_a_folder_that_is_named_by_a_link_is_given_away_with_what_is_in_it(tmp_path):
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "worker").write_text("")
+    link = tmp_path / "link"
+    link.symlink_to(state)
+    identity = privileges.find("nobody")
+    assert identity is not None
+    privileges._give_away(identity, link)
+    assert (state.stat().st_uid, (state / "worker").stat().st_uid) == (NOBODY.pw_uid,) * 2
+    assert link.lstat().st_uid == 0
+
+
+@as_root
+def test_a_file_with_another_name_is_nobodys_to_give_away(tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("")
+    state = tmp_path / "state"
+    (state / "folder").mkdir(parents=True)
+    os.link(outside, state / "worker")
+    identity = privileges.find("nobody")
+    assert identity is not None
+    with pytest.raises(LocalError, match=r"--user nobody: .*state/worker has another name"):
+        privileges._give_away(identity, state)
+    assert (outside.stat().st_uid, state.stat().st_uid) == (0, 0)
+
+
 SETTLE = """
 import sys
 from regiment.coordinator import privileges

@@ -347,3 +347,14 @@ def test_what_is_the_same_is_not_written_again(tmp_path):
     state.commit([{}, {}], [0, 1])
     assert (tmp_path / MANIFEST).stat().st_ino == before.st_ino
     state.close()
+
+
+def test_a_directory_of_another_shard_is_warned_of(tmp_path):
+    begin(tmp_path)
+    with structlog.testing.capture_logs() as same:
+        opened(tmp_path).close()
+    with structlog.testing.capture_logs() as other:
+        StateDirectory(str(tmp_path), 2, "1/3", KEY).close()
+    assert not same
+    (line,) = other
+    assert (line["log_level"], line["former"], line["shard"]) == ("warning", "0/1", "1/3")

@@ -6,9 +6,11 @@ the descriptor of the folder, so that a path may be longer than the 107 bytes of
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
+import re
 import socket
 import stat
 from collections.abc import Iterator, Mapping
@@ -19,6 +21,7 @@ from regiment.errors import LocalError
 
 NAME = "regiment.sock"
 BACKLOG = 128
+_BESIDE = re.compile(rf"{Path(NAME).stem}-\d+\.sock")
 _OWNER_ONLY = 0o177
 
 
@@ -92,8 +95,10 @@ def claim(path: Path) -> LocalSocket:
 def claim_in(folder: Path) -> LocalSocket:
     """Listens at the plain name in `folder`, or beside a living engine that holds it.
 
-    Raises `LocalError` where the folder cannot be used.
+    What dead engines have left beside it is removed. Raises `LocalError` where the folder cannot be
+    used.
     """
+    _remove_dead(folder)
     for name in (NAME, f"{Path(NAME).stem}-{os.getpid()}.sock"):
         if (found := _claim(folder / name)) is not None:
             return found
@@ -109,6 +114,17 @@ def _claim(path: Path) -> LocalSocket | None:
             return _bind(path, folder)
     except OSError as error:
         raise LocalError(f"--socket {path}: {os.strerror(error.errno or errno.EIO)}") from None
+
+
+def _remove_dead(folder: Path) -> None:
+    """Removes the sockets of dead engines whose names have a pid; whatever else is there stays."""
+    with contextlib.suppress(OSError), _opened(folder) as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        for name in filter(_BESIDE.fullmatch, os.listdir(opened)):
+            with contextlib.suppress(OSError):
+                found = os.stat(name, dir_fd=opened, follow_symlinks=False)
+                if stat.S_ISSOCK(found.st_mode) and not is_alive(folder / name):
+                    os.unlink(name, dir_fd=opened)
 
 
 def _bind(path: Path, folder: int) -> LocalSocket | None:

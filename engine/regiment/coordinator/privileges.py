@@ -13,6 +13,7 @@ import ctypes
 import grp
 import os
 import pwd
+import stat
 import sys
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -91,12 +92,20 @@ def _may_enter(path: StrPath) -> bool:
 
 
 def _give_away(identity: Identity, path: StrPath) -> None:
-    """Changes the owner; symbolic links are left alone."""
+    """Changes the owner of what `path` leads to; symbolic links in it are left alone.
+
+    Raises `LocalError`, too, for a file that has a second name: that one may be anybody's.
+    """
+    place = os.path.realpath(path)
     inside: list[str] = []
     try:
-        if os.path.isdir(path) and not os.path.islink(path):
-            inside = [entry.path for entry in os.scandir(path) if not entry.is_symlink()]
-        for each in (path, *inside):
+        if os.path.isdir(place):
+            inside = [entry.path for entry in os.scandir(place) if not entry.is_symlink()]
+        for each in inside:
+            found = os.lstat(each)
+            if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
+                raise LocalError(f"--user {identity.user}: {each} has another name (a hard link)")
+        for each in (place, *inside):
             os.chown(each, identity.uid, identity.gid, follow_symlinks=False)
     except OSError as error:
         raise LocalError(

@@ -95,6 +95,13 @@ class StateDirectory:
         except BaseException:
             self.close()
             raise
+        if self._manifest and self._manifest.shard != shard:
+            logger.warning(
+                "the state directory was another shard's: what is not this host's any more stays "
+                "bound until it lapses",
+                former=self._manifest.shard,
+                shard=shard,
+            )
         self._former_workers = self._manifest.workers if self._manifest else workers
         if self._former_workers != workers:
             self._migrating.update(range(workers))
