@@ -53,7 +53,8 @@ cdef class Changes(Exchange):
         cdef bytes place
         names = [transport.name for transport, _, _ in self.transports]
         if policy.transport not in names and (policy.transport or not names):
-            raise LocalError(f"no transport {policy.transport or 'udp'!r} for {label_of(policy.server_uri)}")
+            raise LocalError(f"no transport {policy.transport or 'udp'!r} for "
+                             f"{label_of(policy.server_uri)}")
         socket = names.index(policy.transport) if policy.transport else 0
         transport, host, port = self.transports[socket]
         target = self._target_for(policy, socket)

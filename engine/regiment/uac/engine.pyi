@@ -6,11 +6,14 @@ opens no socket and draws no randomness but from the seed and the key it is give
 
 from collections.abc import Mapping, Sequence
 
+from typing_extensions import disjoint_base
+
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.model import Registration
 from regiment.uac.destination import TargetInfo
 from regiment.uac.inquiry import Inquiry
 
+@disjoint_base
 class Engine(Inquiry):
     """The registrations of one worker."""
 
