@@ -15,6 +15,7 @@ from regiment.config.options import Option, boolean, is_word_for_no
 from regiment.config.section import Section, Variable
 from regiment.config.shape import Shapes
 from regiment.model import ALGORITHMS, Auth, Finding, Policy, Registration, Transport
+from regiment.sip.uri import hop_of
 
 REFUSED_S = 60
 """Many registrars answer 423 to less."""
@@ -86,7 +87,7 @@ class Lint:
         self._shared(section, policy)
         registrar = self._registrars.get(built.policy)
         if registrar is None:
-            registrar = self._registrars[built.policy] = uri.hop(policy.server_uri)
+            registrar = self._registrars[built.policy] = hop_of(policy.server_uri)
         self._look_for_twin(section, built, policy, registrar)
         if built.auths:
             self._look_at_auths(section, built, registrar)
@@ -215,7 +216,7 @@ class Lint:
     def _hop_of(self, text: str) -> str:
         hop = self._hops.get(text)
         if hop is None:
-            hop = self._hops[text] = uri.hop(text)
+            hop = self._hops[text] = hop_of(text)
         return hop
 
     def _name(self, reason: str, message: str, section: Section, option: str) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from regiment.config import forecast, pjsip, tables, uri
 from regiment.model import Policy, Registration
+from regiment.sip.uri import hop_of
 
 NOLOAD = "noload = res_pjsip_outbound_registration.so"
 """What modules.conf of the Asterisk beside us must say."""
@@ -143,7 +144,7 @@ class Survey:
     def _hop(self, text: str) -> str:
         hop = self._hops.get(text)
         if hop is None:
-            hop = self._hops[text] = uri.hop(text)
+            hop = self._hops[text] = hop_of(text)
         return hop
 
 

@@ -150,13 +150,6 @@ def _complaint(bare: str) -> str:
     return "write sip:user@host:port"
 
 
-def hop(text: str) -> str:
-    """Return ``host:port`` of a sound URI, with the port that is meant where none is written."""
-    uri = parse(text)
-    is_secure = uri.scheme == "sips" or uri.transport in ("tls", "wss")
-    return f"{uri.host.lower()}:{uri.port or (5061 if is_secure else 5060)}"
-
-
 def routes(text: str) -> tuple[tuple[str, ...], Uri]:
     """Split Route values (RFC 3261 §20.34) into ``<uri>…`` texts; the first URI too.
 

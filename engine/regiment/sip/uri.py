@@ -97,6 +97,19 @@ def parse_uri(text: str) -> Uri:
     return Uri(scheme, user, password, host, port, _parameters(parameters), _headers(headers))
 
 
+def hop_of(text: str) -> str:
+    """Return ``host:port`` of a URI, with the port that is meant where none is written.
+
+    Raises `UriError`.
+    """
+    uri = parse_uri(text)
+    transport = (uri.parameter("transport") or "").lower()
+    is_secure = uri.scheme == "sips" or transport in ("tls", "wss")
+    host = uri.host.lower()
+    shown = f"[{host}]" if ":" in host else host
+    return f"{shown}:{uri.port or (5061 if is_secure else 5060)}"
+
+
 def _host_and_port(text: str) -> tuple[str, int]:
     found = _HOST_PORT.match(text)
     if found is None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from regiment.model import Policy
-from regiment.sip.uri import parse_uri
+from regiment.sip.uri import hop_of, parse_uri
 
 
 class Destination(NamedTuple):
@@ -65,14 +65,7 @@ def redirect_of(redirect: str, server_uri: str) -> str:
     """
     if not redirect:
         return ""
-    there, here = (_host_and_port(text) for text in (redirect, server_uri))
-    return "" if there == here else redirect
-
-
-def _host_and_port(text: str) -> tuple[str, int]:
-    uri = parse_uri(text)
-    is_secure = uri.scheme == "sips" or uri.parameter("transport") == "tls"
-    return uri.host.lower(), uri.port or (5061 if is_secure else 5060)
+    return "" if hop_of(redirect) == hop_of(server_uri) else redirect
 
 
 def label_of(server_uri: str) -> str:
