@@ -44,17 +44,6 @@ _SHARED_OPTIONS = (
     "security_mechanisms",
     "user_agent",
 )
-_OUR_OPTIONS = (
-    "refresh_jitter",
-    "retry_jitter",
-    "nonce_reuse",
-    "probe_interval",
-    "follow_redirects",
-    "max_rate",
-    "max_outstanding",
-    "failover",
-    "group",
-)
 
 
 def check(
@@ -107,7 +96,7 @@ def options_of(registration: Registration, policy: Policy) -> dict[str, Any]:
     for name in _SHARED_OPTIONS:
         options[name] = getattr(policy, name)
     options["outbound_proxy"] = [uri.redact(route) for route in policy.outbound_proxy]
-    for name in _OUR_OPTIONS:
+    for name in tables.OF_POLICY:
         options["@" + name] = getattr(policy, name)
     written = dict(policy.options)
     for name in KEPT:

@@ -11,6 +11,7 @@ from typing import Any
 
 from regiment.config import options
 from regiment.config.options import Option, boolean, text, unsigned, wire_text
+from regiment.model import Policy
 
 _ANY = Option(text)
 _FLAG = Option(options.flag, False)
@@ -183,6 +184,13 @@ GLOBAL: Mapping[str, Option] = {
     "@failover": Option(options.choice("fast", "asterisk"), "fast"),
     "@dns": Option(options.choice("asterisk", "rfc3263"), "asterisk"),
 }
+
+OF_POLICY = tuple(
+    name.removeprefix("@")
+    for name in {**REGISTRATION, **GLOBAL}
+    if name.startswith("@") and name.removeprefix("@") in Policy.__struct_fields__
+)
+"""Our own options that `model.Policy` has a field for, without their ``@``."""
 
 NOT_YET = "not yet acted on"
 """In every message about something that is read and kept, but changes nothing yet."""

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
+from regiment.config import tables
 from regiment.config.uri import redact
 from regiment.model import Policy
 
-_OURS = frozenset(
-    {
-        "refresh_jitter",
-        "retry_jitter",
-        "nonce_reuse",
-        "probe_interval",
-        "follow_redirects",
-        "max_rate",
-        "max_outstanding",
-        "failover",
-        "group",
-    }
-)
 _NOT_OF_A_REGISTRATION = frozenset(
     {
         "user_agent_own",
@@ -34,7 +22,7 @@ _NOT_OF_A_REGISTRATION = frozenset(
 def options_of(policy: Policy) -> dict[str, str]:
     """Option -> value, written as Asterisk's command line writes it. No secret is among them."""
     options = {
-        f"@{name}" if name in _OURS else name: _written(getattr(policy, name))
+        f"@{name}" if name in tables.OF_POLICY else name: _written(getattr(policy, name))
         for name in Policy.__struct_fields__
         if name not in _NOT_OF_A_REGISTRATION
     }
