@@ -189,7 +189,7 @@ class ScriptedWorker(process.Worker):
         self._engine.obey(
             {**self.script(), "index": setup.index, "life": len(lives.read_text().split())}
         )
-        self._warnings["a warning that every worker has"] = None
+        self._sockets.warnings["a warning that every worker has"] = None
         self._new_policies: list[Policy] = []
         self._has_begun = False
         former = [[one.path, one.index] for one in setup.former]

@@ -86,7 +86,6 @@ class Worker:
         self._full = ""
         """Why the state file has no room for all; empty: it has."""
         self._targets: tuple[TargetInfo, ...] = ()
-        self._warnings: dict[str, None] = {}
         self._lookups: set[asyncio.Task[None]] = set()
         self._survey_due_ns = 0
         self._events_due_ns = 0
@@ -140,7 +139,7 @@ class Worker:
                 len(self._engine),
                 self._targets,
                 tuple(self._sockets.bound),
-                (*self._sockets.warnings, *self._warnings),
+                tuple(self._sockets.warnings),
                 recovered,
             )
         )
