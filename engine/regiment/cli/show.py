@@ -55,12 +55,7 @@ def registrations(
     `exp.` is when the binding lapses, `next` when the next attempt is planned. With `--json` an
     array in no order, written as it comes.
     """
-    filters = {
-        "state": state,
-        "registrar": registrar,
-        "prefix": prefix,
-        "like": pattern_of(like or []),
-    }
+    filters = filters_of(like, state, registrar, prefix)
     with find(socket, url, token_file) as engine:
         found = engine.registrations(**filters)
         if json:
@@ -110,18 +105,23 @@ def list_names(
     They are written as the engine tells them, so a million need no memory. Good for
     `xargs -rd '\\n'`.
     """
-    filters = {
-        "state": state,
-        "registrar": registrar,
-        "prefix": prefix,
-        "like": pattern_of(like or []),
-    }
+    filters = filters_of(like, state, registrar, prefix)
     with find(socket, url, token_file) as engine:
         names = (each.name for each in engine.registrations(**filters))
         if json:
             print_array(names)
         else:
             print_lines(names)
+
+
+def filters_of(like: list[str] | None, state: str, registrar: str, prefix: str) -> dict[str, str]:
+    """What to ask the engine for. Raises `LocalError` for other words than ``like REGEX``."""
+    return {
+        "state": state,
+        "registrar": registrar,
+        "prefix": prefix,
+        "like": pattern_of(like or []),
+    }
 
 
 def pattern_of(words: list[str]) -> str:
