@@ -37,6 +37,9 @@ CHANGED = 7
 QUIET_S = 5.0
 """So long after the restart no REGISTER may leave: no refresh is due by then."""
 PATIENCE_S = 60
+POLL_S = 0.2
+SETTLE_S = 2.0
+"""After a reload: its REGISTERs, and what should not have been sent, have left by then."""
 
 
 class Before(Engine):
@@ -153,7 +156,7 @@ def lives(count: int) -> dict[str, Any]:
 
 def _until_registered(engine: Engine, count: int) -> None:
     while scrape(engine.url)("regiment_registrations{", 'state="registered"') < count:
-        time.sleep(0.2)
+        time.sleep(POLL_S)
 
 
 def _memory(engine: Engine, folder: Path) -> dict[str, int]:
@@ -189,7 +192,7 @@ def _reload(engine: WithState, folder: Path) -> dict[str, Any]:
     begin_s = time.monotonic()
     answer = engine.reload()
     took_s = time.monotonic() - begin_s
-    time.sleep(2)
+    time.sleep(SETTLE_S)
     return {
         "seconds": took_s,
         "worker_cpu_s": (processes.cpu_ns(engine.pids[1:]) - spent) / 1e9,

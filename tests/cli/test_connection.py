@@ -169,7 +169,7 @@ def test_a_reload_may_take_longer_than_other_answers(api, monkeypatch, asked_bef
     def slow(method: str, path: str, *rest: Any) -> tuple[int, Any]:
         if path != "/reload":
             return answer(method, path, *rest)
-        time.sleep(0.3)
+        time.sleep(0.3)  # longer than an answer may take otherwise: three times `patience_s`
         return 200, done
 
     monkeypatch.setattr(api, "answer", slow)

@@ -155,6 +155,12 @@ def registered_at(pool: RegistrarPool) -> str:
     return f'regiment_registrations{{registrar="{host}:{port}",state="registered"}}'
 
 
+async def all_registered(run: Run, pool: RegistrarPool, count: int = TRUNKS) -> None:
+    """Waits until so many are registered here and bound there."""
+    while await run.metric(registered_at(pool)) != count or pool.counts()["bindings"] != count:
+        await asyncio.sleep(POLL_S)
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Waits for something that another process does; the test's patience bounds it."""
     while not condition():

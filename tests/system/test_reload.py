@@ -12,24 +12,16 @@ import pytest
 
 from regiment.coordinator.registrar_pool import RegistrarPool
 from system.engine import (
-    POLL_S,
     TRUNKS,
-    Run,
+    all_registered,
     finish,
     regiment,
-    registered_at,
     registrar,
     until,
     write_config,
 )
 
 pytestmark = pytest.mark.system
-
-
-async def all_registered(run: Run, pool: RegistrarPool, count: int = TRUNKS) -> None:
-    await until(lambda: pool.counts()["bindings"] == count)
-    while await run.metric(registered_at(pool)) != count:
-        await asyncio.sleep(POLL_S)
 
 
 def edit(file: Path, old: str, new: str, count: int) -> None:

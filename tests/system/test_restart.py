@@ -13,10 +13,10 @@ import pytest
 
 from regiment.coordinator.registrar_pool import RegistrarPool
 from system.engine import (
-    POLL_S,
     SECRET,
     TRUNKS,
     Run,
+    all_registered,
     finish,
     regiment,
     registered_at,
@@ -53,12 +53,6 @@ async def refresh_all(folder: Path) -> None:
     while True:
         answer = await post(folder, "/registrations/register", b'{"all": true}')
         assert b" 202 " in answer.partition(b"\r\n")[0], answer
-
-
-async def all_registered(run: Run, pool: RegistrarPool, count: int = TRUNKS) -> None:
-    """Waits for it."""
-    while await run.metric(registered_at(pool)) < count:
-        await asyncio.sleep(POLL_S)
 
 
 def counted(pool: RegistrarPool) -> dict[str, int]:

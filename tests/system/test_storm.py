@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from regiment.coordinator.registrar_pool import RegistrarPool
-from system.engine import POLL_S, SECRET, Run, finish, registered_at, registrar, until
+from system.engine import SECRET, all_registered, finish, registrar, until
 from system.test_restart import post, refresh_all, state_run
 
 pytestmark = pytest.mark.system
@@ -61,12 +60,6 @@ async def reload(folder: Path) -> None:
     assert b" 200 " in head.partition(b"\r\n")[0], json.loads(body)
 
 
-async def all_as_written(run: Run, pool: RegistrarPool, count: int) -> None:
-    """Registered here, bound there, and nobody else."""
-    while await run.metric(registered_at(pool)) != count or pool.counts()["bindings"] != count:
-        await asyncio.sleep(POLL_S)
-
-
 def test_reloads_under_load_lose_nobody_and_bind_nobody_twice(tmp_path: Path) -> None:
     async def work() -> None:
         chance = random.Random(7)
@@ -87,7 +80,7 @@ def test_reloads_under_load_lose_nobody_and_bind_nobody_twice(tmp_path: Path) ->
                     await reload(state)
                 asking.cancel()
                 await asyncio.gather(asking, return_exceptions=True)
-                await all_as_written(run, pool, len(trunks))
+                await all_registered(run, pool, len(trunks))
                 assert pool.counts()["credentials_replayed"] == 0
                 assert pool.counts()["aors"] == len(trunks)
                 run.process.send_signal(signal.SIGTERM)
