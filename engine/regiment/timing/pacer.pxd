@@ -37,6 +37,27 @@ cdef inline int64_t uniform_ns(uint64_t* state, int64_t low_ns, int64_t high_ns)
 cdef inline int64_t stagger_ns(uint64_t* state, int64_t max_ns) noexcept nogil:
     return 1 + uniform_ns(state, 0, max_ns) if max_ns > 0 else 0
 
+# How far apart the moments are to which what recurs is drawn: as long as some GRID_TURNS take at
+# the pace of the last ones, so that an idle engine wakes for several at once and a busy one makes
+# no bursts; at most GRID_NS_MAX, and a part of the window in which each has its moment.
+cdef enum:
+    GRID_NS_MAX = 250_000_000
+    GRID_TURNS = 8
+    GRID_PER_WINDOW = 12
+    PACE_SHARE = 16              # the last gap's weight in the pace is one in so many
+
+cdef struct Grid:
+    int64_t pace_ns              # between turns, smoothed
+    int64_t turned_ns            # the last one
+
+# counts one more turn, and answers with the distance
+cdef inline int64_t grid_ns(Grid* grid, int64_t window_ns, int64_t now_ns) noexcept nogil:
+    cdef int64_t gap_ns = min(now_ns - grid.turned_ns, <int64_t>GRID_NS_MAX)
+    grid.pace_ns += (gap_ns - grid.pace_ns) // PACE_SHARE
+    grid.turned_ns = now_ns
+    return max(min(grid.pace_ns * GRID_TURNS, window_ns // GRID_PER_WINDOW, <int64_t>GRID_NS_MAX),
+               <int64_t>1)
+
 
 @cython.final
 cdef class Pacer:

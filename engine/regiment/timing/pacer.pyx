@@ -1,4 +1,4 @@
-"""The pacer: who starts when, from a seed.
+"""The pacer: who starts when, from a seed; and the grid to which what recurs is drawn.
 
 Entropy comes from outside as one seed; from there on every draw is arithmetic, so a run with the
 same seed starts everybody at the same moments. The functions are inline in the ``.pxd``; the class

@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from regiment.keyed cimport Key
 from regiment.sip.scanner cimport Message
+from regiment.timing.pacer cimport Grid
 from regiment.timing.wheel cimport Wheel
 from regiment.uac.cells cimport Cells
 from regiment.uac.ledger cimport Entry, Head
@@ -21,8 +22,7 @@ cdef class Attempts(Notices):
     cdef Key secret            # salts and tags are keyed hashes of a counter
     cdef uint64_t secrets_used
     cdef uint32_t cseq_base
-    cdef int64_t pace_ns       # between successes, smoothed
-    cdef int64_t succeeded_ns  # the last one
+    cdef Grid grid             # of refreshes
     cdef uint32_t send_first, send_last
     cdef list target_list, ready, wanted
     cdef bint stopping
@@ -42,6 +42,8 @@ cdef class Attempts(Notices):
     cdef int retire(self, uint32_t slot) except -1
     cdef void plan(self, uint32_t slot, Record* record, int64_t due_ns) noexcept nogil
     cdef int enqueue(self, uint32_t slot, Record* record, Target target) except -1
+    cdef void leave_queue(self, Record* record) noexcept
+    cdef int make_ready(self, Target target) except -1
     cdef void want_addresses(self, Target target, int64_t now_ns)
     cdef void push_send(self, uint32_t slot, Record* record) noexcept nogil
     cdef int start(self, uint32_t slot, Target target, int64_t now_ns) except -1
@@ -66,7 +68,6 @@ cdef class Attempts(Notices):
                      const Message* message, int64_t received_ns, int64_t now_ns) except -1
     cdef int registered(self, uint32_t slot, Record* record, PolicyState policy, int code,
                         int64_t received_ns, int64_t now_ns) except -1
-    cdef int64_t grid_ns(self, int64_t window_ns, int64_t now_ns) noexcept nogil
     cdef int unregistered(self, uint32_t slot, Record* record, Target target, int outcome,
                           int64_t now_ns) except -1
     cdef int note_lapse(self, Record* record, Target target, int64_t now_ns) except -1

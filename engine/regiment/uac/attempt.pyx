@@ -8,7 +8,7 @@ from libc.stdlib cimport free
 
 from regiment.keyed cimport keyed_word
 from regiment.metrics.scoreboard cimport record_ns
-from regiment.timing.pacer cimport next_random, unit_interval
+from regiment.timing.pacer cimport grid_ns, next_random, unit_interval
 from regiment.uac.affinity cimport take_affinity
 from regiment.uac.annex cimport annexes_free
 from regiment.uac.challenge cimport (
@@ -35,14 +35,6 @@ from regiment.uac.transaction cimport (
 
 cdef int64_t NS_PER_S = 1_000_000_000
 cdef int64_t NS_PER_MS = 1_000_000
-# Refreshes are drawn together to a grid (earlier, never later), so that an idle engine wakes for
-# several at once: as long as some GRID_REFRESHES take at the pace of the last ones, so that a busy
-# one makes no bursts; at most 250 ms, and a twelfth of the window in which they are spread.
-cdef int64_t GRID_NS_MAX = 250_000_000
-cdef enum:
-    GRID_REFRESHES = 8
-    GRID_PER_WINDOW = 12
-    PACE_SHARE = 16              # the last gap's weight in the pace is one in so many
 cdef int64_t LOOKUP_PAUSE_NS = 5_000_000_000
 
 
@@ -93,6 +85,16 @@ cdef class Attempts(Notices):
         else:
             target.queue.push(slot, record.expires_ns if record.state == S_REGISTERED else 0)
         self.cells.gated[0] += 1
+        self.make_ready(target)
+        return 0
+
+    cdef void leave_queue(self, Record* record) noexcept:
+        """It was taken from the queue that it stood in."""
+        record.flags &= ~IN_QUEUE
+        self.cells.gated[0] -= 1
+
+    cdef int make_ready(self, Target target) except -1:
+        """The next launch() looks at its queues."""
         if not target.ready:
             target.ready = True
             self.ready.append(target)
@@ -125,10 +127,7 @@ cdef class Attempts(Notices):
         cdef Record* record = &self.records[slot]
         cdef PolicyState policy = <PolicyState>self.policies[record.policy]
         cdef int address
-        record.flags &= ~(IN_QUEUE | REPEATED | FALLBACK_423)
-        self.cells.gated[0] -= 1
-        if target is not policy.target:          # it has moved to another one meanwhile
-            return self.enqueue(slot, record, policy.target)
+        record.flags &= ~(REPEATED | FALLBACK_423)
         self.note_lapse(record, target, now_ns)
         if self.is_going(record):
             if not self.is_bound(record, now_ns) or target.address_count == 0:
@@ -395,21 +394,13 @@ cdef class Attempts(Notices):
             return self.enqueue(slot, record, target)
         refresh_window_ns(&policy.rules, record.granted_s, &earliest, &latest)
         due_ns = received_ns + earliest + <int64_t>(self.uniform() * (latest - earliest))
-        due_ns -= due_ns % self.grid_ns(latest - earliest, now_ns)
+        due_ns -= due_ns % grid_ns(&self.grid, latest - earliest, now_ns)
         due_ns = max(due_ns, received_ns + earliest)
         self.plan(slot, record, due_ns)
         self.keep(slot, due_ns)
         if recovered or (self.watched and record.kind != K_REFRESH):
             self.note(record, target, old, -1.0, not recovered)
         return self.resume(slot, now_ns) if record.flags & PENDING else 0
-
-    cdef int64_t grid_ns(self, int64_t window_ns, int64_t now_ns) noexcept nogil:
-        """How far apart the moments for refreshes are; counts one more success for the pace."""
-        cdef int64_t gap_ns = min(now_ns - self.succeeded_ns, GRID_NS_MAX)
-        self.pace_ns += (gap_ns - self.pace_ns) // PACE_SHARE
-        self.succeeded_ns = now_ns
-        return max(min(self.pace_ns * GRID_REFRESHES, window_ns // GRID_PER_WINDOW, GRID_NS_MAX),
-                   <int64_t>1)
 
     cdef int fail(self, uint32_t slot, Record* record, PolicyState policy, const Result* result,
                   int64_t now_ns) except -1:

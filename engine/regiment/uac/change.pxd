@@ -10,6 +10,7 @@ cdef class Changes(Exchange):
     cdef dict policy_numbers       # policy -> its number; made at the first change
 
     cdef Target _target_for(self, object policy, int socket)
+    cdef int64_t _admit(self, object registration, uint32_t cseq) except -2
     cdef int _count_in(self, uint32_t slot) except -1
     cdef int _count_out(self, uint32_t slot) except -1
     cdef int _now(self, uint32_t slot, int64_t now_ns) except -1

@@ -168,9 +168,9 @@ cdef class Changes(Exchange):
         return True
 
     def remove(self, name, now_ns):
-        cdef int64_t slot = self.find(name)
+        cdef int64_t slot = self.find_staying(name)
         cdef Record* record
-        if slot < 0 or self.records[slot].flags & LEAVING:
+        if slot < 0:
             return False
         record = &self.records[slot]
         record.flags = (record.flags | LEAVING) & ~(PENDING | MOVING | HELD)
@@ -181,9 +181,9 @@ cdef class Changes(Exchange):
         return True
 
     def refresh(self, name, now_ns, fresh=False):
-        cdef int64_t slot = self.find(name)
+        cdef int64_t slot = self.find_staying(name)
         cdef Record* record
-        if slot < 0 or self.records[slot].flags & LEAVING or self.stopping:
+        if slot < 0 or self.stopping:
             return False
         record = &self.records[slot]
         if record.flags & HELD:
@@ -205,9 +205,9 @@ cdef class Changes(Exchange):
         return True
 
     def unregister(self, name, now_ns):
-        cdef int64_t slot = self.find(name)
+        cdef int64_t slot = self.find_staying(name)
         cdef Record* record
-        if slot < 0 or self.records[slot].flags & LEAVING:
+        if slot < 0:
             return False
         record = &self.records[slot]
         record.flags |= HELD
@@ -332,7 +332,8 @@ cdef class Changes(Exchange):
         self.unindex(slot)
         self.line_remove(slot)           # its line is its successor's, like its name
         record.flags |= GHOST
-        added = self._admit(registration, cseq)
+        added = self._admit(registration, cseq)      # the name has just become free
+        self.wheel.resize(self.capacity)
         record = &self.records[slot]     # the block may have moved
         record.flags = (record.flags | LEAVING) & ~(PENDING | MOVING | HELD)
         self._forget_wish(slot)
@@ -348,17 +349,17 @@ cdef class Changes(Exchange):
             return self.keep(<uint32_t>added, 0)
         return self._now(<uint32_t>added, now_ns)
 
-    def _admit(self, registration, cseq):
-        """A new record with all that is counted; its slot. LocalError: the name is there."""
+    cdef int64_t _admit(self, object registration, uint32_t cseq) except -2:
+        """A new record with all that is counted: its slot; -1: the name is there. Its timer has a
+        place once the wheel has the population's size."""
         cdef int64_t slot
         cdef Record* record
         slot = self.add(registration)
         if slot < 0:
-            raise LocalError(f"[{registration.name}] was handed over twice")
+            return -1
         record = &self.records[slot]
         record.cseq = cseq
         record.requested_s = (<PolicyState>self.policies[record.policy]).rules.expiration_s
-        self.wheel.resize(self.capacity)
         self._count_in(<uint32_t>slot)
         return slot
 

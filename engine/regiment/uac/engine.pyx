@@ -78,11 +78,13 @@ cdef class Engine(Inquiry):
         cdef uint32_t base = max(self.cseq_base, <uint32_t>self.cells.cseq_high[0])
         self.reserve(<uint32_t>len(registrations))
         for registration in registrations:
+            if self._admit(registration, base) >= 0:
+                continue
             slot = self.find(registration.name)
-            if slot >= 0 and self.records[slot].flags & LEAVING:
-                self._change(<uint32_t>slot, "contact", registration, 0)
-            else:
-                self._admit(registration, base)
+            if not self.records[slot].flags & LEAVING:
+                raise LocalError(f"[{registration.name}] was handed over twice")
+            self._change(<uint32_t>slot, "contact", registration, 0)
+        self.wheel.resize(self.capacity)
 
     def begin(self, now_ns):
         cdef int64_t now = now_ns
@@ -106,9 +108,8 @@ cdef class Engine(Inquiry):
         cdef Target paced = <Target>self.target_list[target]
         bucket_set_rate(&paced.bucket, rate)
         paced.bucket.theoretical_ns = 0
-        if paced.queue.count and not paced.ready:
-            paced.ready = True
-            self.ready.append(paced)
+        if paced.queue.count:
+            self.make_ready(paced)
 
     def set_row(self, target, row):
         cdef Target moved = <Target>self.target_list[target]
@@ -158,9 +159,8 @@ cdef class Engine(Inquiry):
             self._note_peers(resolved, peers[:ADDRESSES_MAX])
             for at in range(resolved.address_count):
                 self.inbound.trust(&resolved.addresses[resolved.order[at]].peer)
-            if (resolved.queue.count or resolved.departures.count) and not resolved.ready:
-                resolved.ready = True
-                self.ready.append(resolved)
+            if resolved.queue.count or resolved.departures.count:
+                self.make_ready(resolved)
         elif resolved.address_count == 0:
             self._fail_queued(resolved, now_ns, error)
 
@@ -191,8 +191,11 @@ cdef class Engine(Inquiry):
             if slot < 0:
                 return
             record = &self.records[slot]
-            record.flags &= ~IN_QUEUE
-            self.cells.gated[0] -= 1
+            self.leave_queue(record)
+            if (<PolicyState>self.policies[record.policy]).target is not target:
+                self.enqueue(<uint32_t>slot, record,
+                             (<PolicyState>self.policies[record.policy]).target)
+                continue
             if self.is_going(record):
                 self.settle(<uint32_t>slot, record, target, now_ns)
                 continue
@@ -257,20 +260,23 @@ cdef class Engine(Inquiry):
         """Starts those of one queue that its bucket allows; when the next may, 0: none waits."""
         cdef uint32_t slot
         cdef Record* record
+        cdef Target its_target
         while queue.count:
             slot = queue.items[0].slot
             record = &self.records[slot]
-            if self.is_going(record) != (queue is target.departures):
-                queue.pop()                      # its wish has changed since it came here
-                record.flags &= ~IN_QUEUE
-                self.cells.gated[0] -= 1
-                self.enqueue(slot, record, target)
+            its_target = (<PolicyState>self.policies[record.policy]).target
+            if its_target is not target or (
+                    self.is_going(record) != (queue is target.departures)):
+                queue.pop()                      # what is wanted of it has changed meanwhile
+                self.leave_queue(record)
+                self.enqueue(slot, record, its_target)
                 continue
             if opens_ns:
                 return opens_ns
             if not bucket_take(bucket, now_ns):
                 return bucket_ready_ns(bucket)
             queue.pop()
+            self.leave_queue(record)
             self.start(slot, target, now_ns)
         return 0
 
@@ -301,9 +307,8 @@ cdef class Engine(Inquiry):
             self._empty_queue(<Target>target)
             self.set_departure_rate((<Target>target).index, rate)
             self.gates.cancel((<Target>target).index)
-            if (<Target>target).departures.count and not (<Target>target).ready:
-                (<Target>target).ready = True
-                self.ready.append(target)
+            if (<Target>target).departures.count:
+                self.make_ready(<Target>target)
         for slot in range(self.count):
             self.unsettled += self.records[slot].flags & UNUSED == 0
         for slot in range(self.count):
@@ -319,8 +324,7 @@ cdef class Engine(Inquiry):
         """Whoever waited to register waits no more: the stop asks each whether it is bound."""
         cdef int64_t slot = target.queue.pop()
         while slot >= 0:
-            self.records[slot].flags &= ~IN_QUEUE
-            self.cells.gated[0] -= 1
+            self.leave_queue(&self.records[slot])
             slot = target.queue.pop()
 
     def remaining(self):

@@ -36,20 +36,19 @@ cdef class Inquiry(Recovery):
     """The side of the engine that answers questions. See inquiry.pyi for the face."""
 
     def __contains__(self, name):
-        cdef int64_t slot = self.find(name)
-        return slot >= 0 and not self.records[slot].flags & LEAVING
+        return self.find_staying(name) >= 0
 
     # ------------------------------------------------------------------ one
 
     def status(self, name, now_ns):
-        cdef int64_t slot = self.find(name)
-        if slot < 0 or self.records[slot].flags & LEAVING:
+        cdef int64_t slot = self.find_staying(name)
+        if slot < 0:
             return None
         return self._status_of(<uint32_t>slot, now_ns, True)
 
     def policy_of(self, name):
-        cdef int64_t slot = self.find(name)
-        if slot < 0 or self.records[slot].flags & LEAVING:
+        cdef int64_t slot = self.find_staying(name)
+        if slot < 0:
             return None
         return (<PolicyState>self.policies[self.records[slot].policy]).policy
 

@@ -112,6 +112,7 @@ cdef class Population:
     cdef int drop_policy(self, uint32_t number) except -1
     cdef bint same_auths(self, const Record* record, tuple auths) except -1
     cdef int64_t find(self, str name) except -2
+    cdef int64_t find_staying(self, str name) except -2          # the same, but nobody who leaves
     cdef str name_of(self, const Record* record)
     cdef int _rehash(self, uint64_t wanted) except -1
     cdef uint32_t _place(self, const uint8_t* call_id) noexcept nogil

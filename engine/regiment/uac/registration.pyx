@@ -194,6 +194,10 @@ cdef class Population:
         at = self.index[self._place(<const uint8_t*>PyBytes_AS_STRING(keyed))]
         return <int64_t>at - 1
 
+    cdef int64_t find_staying(self, str name) except -2:
+        cdef int64_t slot = self.find(name)
+        return -1 if slot >= 0 and self.records[slot].flags & LEAVING else slot
+
     cdef int64_t add(self, object registration) except -2:
         cdef bytes keyed = self._keyed(registration.name.encode("utf-8", "surrogateescape"))
         cdef const uint8_t* key = <const uint8_t*>PyBytes_AS_STRING(keyed)
