@@ -3,79 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import re
-import signal
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coordinator.scripted_engine import NAMES, names_of, options, run, script, until
+from coordinator.scripted_engine import NAMES, names_of, options, script, until
+from coordinator.visit import Visit, acts, visit
 from regiment.coordinator import listing
 from regiment.coordinator.coordinator import Coordinator
-from regiment.coordinator.events import WAITING
 from regiment.coordinator.reloading import ReloadReport
 from regiment.errors import ConfigError, LocalError
-from regiment.model import Event, Finding
+from regiment.model import Finding
 
 TOKEN = "t0k%n'ü\""
 ODD = ["a/b", "100%", "grün ü", "register", "unregister", "..", "a?b#c", "x+y z", "%2F"]
-
-
-class Visit:
-    """A running engine and a client at its Unix socket."""
-
-    def __init__(self, engine: Coordinator, client: httpx.AsyncClient) -> None:
-        self.engine = engine
-        self.client = client
-
-    async def get(self, path: str, **query: Any) -> Any:
-        """The body of a good answer."""
-        answer = await self.client.get(path, params=query)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    async def post(self, path: str, body: Any = None, **query: Any) -> httpx.Response:
-        return await self.client.post(path, json=body, params=query)
-
-    async def names(self, **query: Any) -> list[str]:
-        """The names of all pages."""
-        found: list[str] = []
-        cursor: dict[str, str] = {}
-        while True:
-            page = await self.get("/registrations", **query, **cursor)
-            assert len(page["registrations"]) <= query.get("limit", 100)
-            found += [each["name"] for each in page["registrations"]]
-            if page["cursor"] is None:
-                return found
-            cursor = {"cursor": page["cursor"]}
-
-
-def visit(
-    folder: Path, work: Callable[[Visit], Awaitable[Any]], *, tcp: bool = False, **changes: Any
-) -> Any:
-    """Runs an engine and what a client does to it."""
-
-    async def both() -> Any:
-        given = {"api": ("127.0.0.1", 0) if tcp else None, "socket": str(folder / "r.sock")}
-        async with Coordinator(options(folder, **{**given, **changes})) as engine:
-            transport = None if tcp else httpx.AsyncHTTPTransport(uds=engine.socket)
-            url = engine.url or "http://engine"
-            async with httpx.AsyncClient(base_url=url, transport=transport) as client:
-                return await work(Visit(engine, client))
-
-    return run(both())
-
-
-def acts(folder: Path) -> list[str]:
-    file = folder / "acts"
-    return sorted(file.read_text().splitlines()) if file.exists() else []
 
 
 # ---- lists
@@ -461,81 +405,6 @@ def test_the_metrics_say_their_type_once(folder):
         assert "regiment_worker_up" in answer.text
 
     visit(folder, work)
-
-
-# ---- events
-
-
-def test_events_reach_a_client(folder):
-    async def work(v: Visit) -> None:
-        async with v.client.stream("GET", "/events?state=rejected&prefix=trunk") as stream:
-            assert stream.headers["content-type"].startswith("text/event-stream")
-            # a successor has something to tell
-            os.kill(v.engine.seats[1].pid, signal.SIGKILL)
-            seen: list[str] = []
-            async for line in stream.aiter_lines():
-                if line.startswith("data: "):
-                    seen.append(json.loads(line.removeprefix("data: "))["name"])
-                if set(names_of(1)[:3]) <= set(seen):
-                    break
-        # the client is gone, and so is its place
-        await until(lambda: not len(v.engine.front.hub))
-
-    visit(folder, work)
-
-
-def test_a_client_that_shuts_its_side_loses_its_place(folder):
-    async def work(v: Visit) -> None:
-        reader, writer = await asyncio.open_unix_connection(v.engine.socket)
-        writer.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
-        await reader.readuntil(b"retry: ")
-        assert len(v.engine.front.hub) == 1
-        writer.write_eof()
-        await until(lambda: not len(v.engine.front.hub))
-        writer.close()
-
-    visit(folder, work)
-
-
-def test_a_deaf_listener_loses_its_place_and_costs_a_bounded_queue(folder, monkeypatch):
-    monkeypatch.setattr("regiment.coordinator.web.SEND_S", 0.2)
-    event = Event("trunk1", "registering", "rejected", 403, "policy", "x" * 200)
-
-    async def work(v: Visit) -> None:
-        reader, deaf = await asyncio.open_unix_connection(v.engine.socket, limit=1024)
-        deaf.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
-        await reader.readuntil(b"retry: ")
-        [listener] = v.engine.front.hub._listeners
-        while len(v.engine.front.hub):
-            v.engine.front.tell((event,) * (WAITING + 1))
-            assert len(listener._waiting) == WAITING
-            await asyncio.sleep(0.002)
-        deaf.transport.abort()
-
-    visit(folder, work)
-
-
-def test_one_listener_too_many_is_503(folder, monkeypatch):
-    monkeypatch.setattr("regiment.coordinator.events.LISTENERS", 1)
-
-    async def work(v: Visit) -> None:
-        async with v.client.stream("GET", "/events"):
-            answer = await v.client.get("/events")
-            assert answer.status_code == 503
-
-    visit(folder, work)
-
-
-def test_an_engine_ends_though_somebody_listens(folder):
-    async def work(v: Visit) -> bytes:
-        reader, writer = await asyncio.open_unix_connection(v.engine.socket)
-        writer.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
-        await reader.readuntil(b"retry: ")
-        await v.engine.close()
-        writer.close()
-        return b"ended"
-
-    assert visit(folder, work) == b"ended"
 
 
 # ---- access, end to end
