@@ -115,6 +115,7 @@ def test_what_is_removed_unregisters_and_is_gone() -> None:
     count = len(lives.requests)
     lives.reload({"a": lives.trunks["a"]})
     assert lives.state("b") == ""
+    assert [target.registrations for target in lives.engine.targets()] == [1]
     assert sent(lives, 5, count) == [(0, OLD)]
     assert len(lives.engine) == 1
     assert sum(lives.board.get("regiment_registrations", (s,)) for s in ("registered",)) == 1
@@ -129,6 +130,7 @@ def test_what_was_removed_and_comes_back_at_once_registers_after_its_unregister(
     found = sent(lives, 5, count)
     assert found[0] == (0, OLD)
     assert found[-1] == (600, OLD)
+    assert [target.registrations for target in lives.engine.targets()] == [2]
     assert lives.bindings(lives.trunks["b"], 0) == [lives.contact("b")]
 
 

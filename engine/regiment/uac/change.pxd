@@ -19,6 +19,7 @@ cdef class Changes(Exchange):
                      int64_t now_ns) except -1
     cdef int _take_over(self, uint32_t slot, object kind, object registration,
                         int64_t now_ns) except -1
+    cdef int _leave(self, uint32_t slot, int64_t now_ns) except -1
     cdef int _replace(self, uint32_t slot, object registration, int64_t now_ns) except -1
     cdef void _disown_entry(self, uint32_t slot) noexcept nogil
     cdef int _forget_wish(self, uint32_t slot) except -1

@@ -152,7 +152,7 @@ cdef class Changes(Exchange):
         cdef Record* record = &self.records[slot]
         cdef PolicyState policy = <PolicyState>self.policies[record.policy]
         cdef Target target = policy.target
-        target.registrations -= 1
+        target.registrations -= record.flags & LEAVING == 0
         target.states[record.state] -= 1
         self.cells.rows[target.row].states[record.state] -= 1
         self.cells.groups[policy.group_row][record.state] -= 1
@@ -169,15 +169,9 @@ cdef class Changes(Exchange):
 
     def remove(self, name, now_ns):
         cdef int64_t slot = self.find_staying(name)
-        cdef Record* record
         if slot < 0:
             return False
-        record = &self.records[slot]
-        record.flags = (record.flags | LEAVING) & ~(PENDING | MOVING | HELD)
-        self._forget_wish(<uint32_t>slot)
-        self._disown_entry(<uint32_t>slot)
-        self.held -= 1
-        self._go(<uint32_t>slot, now_ns)
+        self._leave(<uint32_t>slot, now_ns)
         return True
 
     def refresh(self, name, now_ns, fresh=False):
@@ -276,6 +270,7 @@ cdef class Changes(Exchange):
             # removed and wanted again before its binding was gone
             record.flags = (record.flags & ~LEAVING) | MOVING
             self.held += 1
+            (<PolicyState>self.policies[record.policy]).target.registrations += 1
             self._put_off(slot, "contact", registration)
             return 0 if record.flags & IN_QUEUE else self._go(slot, now_ns)
         if self._is_busy(slot) or record.flags & MOVING:
@@ -321,26 +316,30 @@ cdef class Changes(Exchange):
             return self.keep(slot, self.wheel.due_ns(slot))
         return 0
 
+    cdef int _leave(self, uint32_t slot, int64_t now_ns) except -1:
+        """It is no longer one of ours; what is left is to remove its binding."""
+        cdef Record* record = &self.records[slot]
+        if not record.flags & LEAVING:
+            self.held -= 1
+            (<PolicyState>self.policies[record.policy]).target.registrations -= 1
+        record.flags = (record.flags | LEAVING) & ~(PENDING | MOVING | HELD)
+        self._forget_wish(slot)
+        self._disown_entry(slot)
+        return self._go(slot, now_ns)
+
     cdef int _replace(self, uint32_t slot, object registration, int64_t now_ns) except -1:
         """Another AOR, or another registrar: who was there un-REGISTERs under its old terms, and
         a new record starts at the same time. CSeq goes on, so that neither overtakes the other."""
         cdef Record* record = &self.records[slot]
         cdef uint32_t cseq = record.cseq + CSEQ_STEP
         cdef bint was_held = record.flags & HELD != 0
-        cdef bint was_leaving = record.flags & LEAVING != 0
         cdef int64_t added
         self.unindex(slot)
         self.line_remove(slot)           # its line is its successor's, like its name
         record.flags |= GHOST
         added = self._admit(registration, cseq)      # the name has just become free
         self.wheel.resize(self.capacity)
-        record = &self.records[slot]     # the block may have moved
-        record.flags = (record.flags | LEAVING) & ~(PENDING | MOVING | HELD)
-        self._forget_wish(slot)
-        self._disown_entry(slot)
-        if not was_leaving:
-            self.held -= 1
-        self._go(slot, now_ns)
+        self._leave(slot, now_ns)
         record = &self.records[added]
         record.flags |= BEGUN
         record.kind = K_INITIAL

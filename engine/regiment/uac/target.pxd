@@ -16,7 +16,7 @@ cdef class Target:
     cdef readonly uint32_t index
     cdef readonly str label, host, protocol
     cdef readonly uint16_t port
-    cdef readonly uint32_t registrations
+    cdef readonly uint32_t registrations         # without those that only leave
     cdef readonly double max_rate
     cdef bint is_literal
     cdef uint16_t socket

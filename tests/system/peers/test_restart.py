@@ -28,7 +28,9 @@ SENT = "regiment_sip_requests_total"
 @pytest.fixture
 def kamailio():
     require("kamailio", "kamcmd")
-    with Kamailio(memory_mb=256, children=2) as peer:
+    # One child: with several a copy of a refresh may be looked at after the un-REGISTER that
+    # followed it, and binds again: a location service forgets the CSeq of a contact that is gone.
+    with Kamailio(memory_mb=256, children=1) as peer:
         yield peer
 
 
