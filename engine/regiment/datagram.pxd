@@ -11,12 +11,14 @@ cdef struct Peer:
 cdef struct Datagram:
     char* data
     uint32_t length
-    uint16_t socket        # index of the socket it came by or leaves by
+    uint16_t socket        # index of the socket it came by or leaves by; NO_SOCKET: by `flow`
     uint16_t flags         # free for net/
+    uint32_t flow          # number of the TCP or TLS connection; 0: it is a datagram
     int64_t time_ns        # inbox: monotonic time of receipt
     Peer peer
 
 cdef enum:
+    NO_SOCKET = 0xFFFF
     # So many datagrams Linux lets a sender put into one run, so many come out of an inbox's slot.
     RUN_DATAGRAMS = 128
 
@@ -40,6 +42,8 @@ cdef class Batch:
     cdef char* reserve(self, size_t length) noexcept nogil
     # the datagram laid at the last reserve() is `length` bytes long and goes to `peer`
     cdef void commit(self, uint32_t length, const Peer* peer, uint16_t socket) noexcept nogil
+    # the same for a message that goes over a connection
+    cdef void commit_flow(self, uint32_t length, const Peer* peer, uint32_t flow) noexcept nogil
     cpdef void clear(self) noexcept nogil
     # brings datagrams of one socket, peer and length together, for the network to send as runs;
     # such keep their order, and groups that of their first datagrams

@@ -35,8 +35,12 @@ class Batch:
         Raises `LocalError` for a size of 0 and `MemoryError`.
         """
 
-    def append(self, data: bytes, peer: bytes, socket: int = 0, time_ns: int = 0) -> None:
+    def append(
+        self, data: bytes, peer: bytes, socket: int = 0, time_ns: int = 0, flow: int = 0
+    ) -> None:
         """Copies one datagram in. `peer` is a socket address as `peer_from_address` makes it.
+
+        With a `flow` it is a message of that connection, and belongs to no socket.
 
         Raises `LocalError` when the batch is full, `data` does not fit or `peer` is none.
         """
@@ -50,6 +54,9 @@ class Batch:
         Among such the order is kept, and their groups stand in the order of their first datagrams.
         It works on 1,024 datagrams at a time and is linear in practice: some 20 ns a datagram.
         """
+
+    def flow(self, index: int) -> int:
+        """The number of the connection that a message came by or leaves by; 0: a datagram."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> tuple[bytes, bytes, int, int]:

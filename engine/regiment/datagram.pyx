@@ -87,9 +87,14 @@ cdef class Batch:
         item.length = length
         item.socket = socket
         item.flags = 0
+        item.flow = 0
         item.time_ns = 0
         item.peer = peer[0]
         self.count += 1
+
+    cdef void commit_flow(self, uint32_t length, const Peer* peer, uint32_t flow) noexcept nogil:
+        self.commit(length, peer, NO_SOCKET)
+        self.items[self.count - 1].flow = flow
 
     cpdef void clear(self) noexcept nogil:
         self.count = 0
@@ -103,14 +108,15 @@ cdef class Batch:
             start += WINDOW
 
     def append(self, bytes data not None, bytes peer not None, uint16_t socket=0,
-               int64_t time_ns=0):
+               int64_t time_ns=0, uint32_t flow=0):
         cdef Peer address
         peer_from_bytes(&address, peer)
         cdef char* room = self.reserve(len(data))
         if room == NULL:
             raise LocalError(f"the batch has no room for {len(data)} bytes more")
         memcpy(room, <const char*>data, len(data))
-        self.commit(<uint32_t>len(data), &address, socket)
+        self.commit(<uint32_t>len(data), &address, <uint16_t>NO_SOCKET if flow else socket)
+        self.items[self.count - 1].flow = flow
         self.items[self.count - 1].time_ns = time_ns
 
     def __len__(self):
@@ -123,6 +129,11 @@ cdef class Batch:
             raise IndexError("no such datagram in the batch")
         cdef Datagram* item = &self.items[index]
         return (item.data[:item.length], peer_to_bytes(&item.peer), item.socket, item.time_ns)
+
+    def flow(self, Py_ssize_t index):
+        if not 0 <= index < self.count:
+            raise IndexError("no such datagram in the batch")
+        return self.items[index].flow
 
     @property
     def room(self):
@@ -155,7 +166,8 @@ cdef void* _map(size_t length) except NULL:
 
 
 cdef inline bint _same_group(const Datagram* a, const Datagram* b) noexcept nogil:
-    return a.length == b.length and a.socket == b.socket and same_peer(&a.peer, &b.peer)
+    return (a.length == b.length and a.socket == b.socket and a.flow == b.flow
+            and same_peer(&a.peer, &b.peer))
 
 
 cdef inline uint32_t _bucket(const Datagram* item) noexcept nogil:

@@ -33,6 +33,30 @@ class Auth(msgspec.Struct, frozen=True, array_like=True):
         return f"Auth(name={self.name!r}, username={self.username!r})"
 
 
+class Certificate(msgspec.Struct, frozen=True, array_like=True):
+    """A client certificate: files, and what opens the key. Its `repr` shows no password."""
+
+    cert_file: str = ""
+    priv_key_file: str = ""
+    """Empty: the key stands in `cert_file`."""
+    password: str = ""
+
+    def __repr__(self) -> str:
+        return f"Certificate({self.cert_file!r}, {self.priv_key_file!r})"
+
+
+class Tls(msgspec.Struct, frozen=True, array_like=True):
+    """The TLS client's options of a ``[transport]``, under Asterisk's names."""
+
+    ca_list_file: str = ""
+    ca_list_path: str = ""
+    certificate: Certificate | None = None
+    verify_server: bool = False
+    method: str = ""
+    cipher: tuple[str, ...] = ()
+    allow_wildcard_certs: bool = False
+
+
 class Transport(msgspec.Struct, frozen=True, array_like=True):
     """One ``[transport]``, as far as registration uses it."""
 
@@ -46,7 +70,21 @@ class Transport(msgspec.Struct, frozen=True, array_like=True):
     local_net: tuple[str, ...] = ()
     tos: int = 0
     options: dict[str, str] = {}
-    """Everything else as written (TLS and keep-alive options: a later floor reads them)."""
+    """Everything else as written."""
+    cos: int = 0
+    tls: Tls | None = None
+    """Only where the protocol is TLS."""
+    tcp_keepalive: tuple[int, ...] = ()
+    """Idle time and interval in seconds, number of probes; empty: none are sent."""
+    keep_alive_interval: int = 0
+    """[global]'s, for TCP and TLS: seconds between CRLF keep-alives; 0: none."""
+    udp_keepalive: int = 0
+    """`@udp_keepalive`: seconds between CRLF datagrams to each target; 0: none."""
+
+    @property
+    def is_stream(self) -> bool:
+        """TCP or TLS: it has connections, and no socket of its own."""
+        return self.protocol in ("tcp", "tls")
 
 
 class Policy(msgspec.Struct, frozen=True, array_like=True):
@@ -57,6 +95,8 @@ class Policy(msgspec.Struct, frozen=True, array_like=True):
     """Route values in order, each as ``<uri>`` with its parameters."""
     transport: str = ""
     """Name of the transport that is used (resolved by config: never unknown); empty: first UDP."""
+    transports: tuple[str, ...] = ()
+    """Names of the transports that may carry it, in the order of the file; empty: `transport`."""
     expiration: int = 3600
     max_random_initial_delay: int = 10
     retry_interval: int = 60
@@ -91,6 +131,19 @@ class Policy(msgspec.Struct, frozen=True, array_like=True):
     max_outstanding: int = 0
     failover: str = "fast"
     group: str = ""
+    dns: str = "asterisk"
+    """Which questions are asked for a name without a port; ``rfc3263``: the strict set."""
+    connections: int = 1
+    """TCP and TLS connections to the target that its registrations share; 0: each has its own."""
+    outbound: str = ""
+    """RFC 5626: ``full``, ``advertise`` (the option tag alone), or empty."""
+    outbound_flows: int = 1
+    rport_contact: bool = False
+    """The Contact is learned from `received` and `rport` of the responses."""
+    tcp_switch: bool = False
+    """Requests of 1,300 bytes and more go over TCP (`disable_tcp_switch=no`, RFC 3261 18.1.1)."""
+    certificate: Certificate | None = None
+    """The registration's own client certificate; None: the transport's."""
     options: tuple[tuple[str, str], ...] = ()
     """(name, value) of further `@` options that are not at their default; no secret among them."""
 

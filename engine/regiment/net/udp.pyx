@@ -204,6 +204,7 @@ cdef inline uint32_t _take_in(Socket socket, Batch inbox, uint32_t number, uint1
         item.length = min(size, inside - at)
         item.socket = index
         item.flags = 0
+        item.flow = 0
         item.time_ns = receipt.time_ns
         item.peer = receive_peers[number]
         item += 1
@@ -445,6 +446,9 @@ def send(Batch outbox not None, list sockets not None):
     if outbox.cursor == 0:
         outbox.group()
     while outbox.cursor < outbox.count:
+        if outbox.items[outbox.cursor].flow:
+            outbox.cursor += 1         # a connection's: net/stream has looked at it already
+            continue
         index = outbox.items[outbox.cursor].socket
         if index >= len(sockets):
             raise LocalError(f"there is no socket number {index}")
