@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from statistics import mean
 from typing import Any
 
@@ -15,14 +16,18 @@ from regiment.registrar.faults import (
     MAX_DELAY_NS,
     Delay,
     Faults,
+    Limit,
     Status,
     check_faults,
     parse_delay,
+    parse_limit,
     parse_percent,
     parse_status,
+    split_limit,
 )
 from regiment.registrar.script import Script
 from regiment.registrar.settings import Settings
+from regiment.registrar.users import Users
 from registrar.client import MS, Client, S
 
 
@@ -93,6 +98,28 @@ def test_an_unreadable_status_is_refused_in_one_line(text: str) -> None:
 )
 def test_a_delay_is_read_from_its_spelling(text: str, delay: Delay) -> None:
     assert parse_delay(text) == delay
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("200/s", Limit(200.0)),
+        (" 0.5 ", Limit(0.5)),
+        ("200/s:burst=20", Limit(200.0, 20)),
+        ("7/s:Retry-After=30:burst=1", Limit(7.0, 1, 30)),
+        ("7/s:retry-after=0", Limit(7.0, 0, 0)),
+    ],
+)
+def test_a_limit_is_read_from_its_spelling(text: str, limit: Limit) -> None:
+    assert parse_limit(text) == limit
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "-1/s", "nan", "inf/s", "200/m", "9/s:burst", "9/s:burst=-1", "9/s:rest=1"]
+)
+def test_an_unreadable_limit_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(ConfigError, match="no limit"):
+        parse_limit(text)
 
 
 @pytest.mark.parametrize("text", ["fast", "10", "5ms-1ms", "1h", "-5ms", "exp:", "601s", "1ms-"])
@@ -171,7 +198,62 @@ def test_delays_are_distributed_as_asked_for() -> None:
     assert beyond == pytest.approx(0.1353, abs=0.01)
 
 
+@given(st.floats(0.5, 5000), st.integers(0, 300), st.lists(st.integers(0, S), max_size=200))
+def test_a_limit_grants_its_rate_and_its_burst_and_no_more(
+    per_s: float, burst: int, gaps_ns: list[int]
+) -> None:
+    moments_ns = list(accumulate(gap // 16 for gap in gaps_ns))
+    granted = Script(Faults(limit=Limit(per_s, burst)), 1).granted(moments_ns)
+    most = burst or max(int(per_s), 1)
+    interval_ns = int(1e9 / per_s)
+    tokens_ns, last_ns = most * interval_ns, 0
+    for moment_ns, got in zip(moments_ns, granted, strict=True):
+        tokens_ns = min(tokens_ns + moment_ns - last_ns, most * interval_ns)
+        last_ns = moment_ns
+        assert got == (tokens_ns >= interval_ns)
+        tokens_ns -= interval_ns * got
+
+
 # ---- what they do
+
+
+def limited(limit: str) -> Client:
+    users = Users()
+    users.add_password("alice", "secret")
+    return Client(Engine(Settings(users=users, faults=Faults(limit=parse_limit(limit))), seed=5))
+
+
+def test_a_limit_counts_registers_with_valid_credentials_alone() -> None:
+    client = limited("2/s:Retry-After=7")
+    assert [client.register().status for _ in range(2)] == [200, 200]
+    assert [client.ask(client.request()).status for _ in range(20)] == [401] * 20
+    assert client.register("wrong").status == 401
+    refused = client.register()
+    assert (refused.status, refused.one("Retry-After")) == (503, "7")
+    counts = client.engine.counts()
+    assert (counts["faults_limit"], counts["responses_503"], counts["bindings"]) == (1, 1, 1)
+    client.now_ns += S // 2
+    assert [client.register().status for _ in range(2)] == [200, 503]
+
+
+def test_a_granted_transaction_meets_the_limit_once() -> None:
+    client = limited("1/s")
+    datagram = client.signed(client.challenge())
+    assert [client.ask(datagram).status for _ in range(3)] == [200, 200, 200]
+    assert client.register().status == 503
+
+
+def test_a_limit_without_retry_after_says_none() -> None:
+    client = limited("1/s:Retry-After=0")
+    client.register()
+    assert client.register().all("Retry-After") == []
+
+
+def test_processes_share_a_limit() -> None:
+    faults = Faults(limit=Limit(200.0, 3))
+    assert split_limit(faults, 4).limit == Limit(50.0, 1)
+    assert split_limit(faults, 1) is faults
+    assert split_limit(Faults(), 4) == Faults()
 
 
 def test_a_scripted_status_has_its_headers_and_repeats_on_retransmission() -> None:

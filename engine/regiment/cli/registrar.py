@@ -22,7 +22,14 @@ from regiment.coordinator.registrar_pool import Options, RegistrarPool
 from regiment.errors import ConfigError, LocalError
 from regiment.model import MD5
 from regiment.net import address
-from regiment.registrar.faults import Faults, parse_delay, parse_percent, parse_status
+from regiment.registrar.faults import (
+    Faults,
+    Limit,
+    parse_delay,
+    parse_limit,
+    parse_percent,
+    parse_status,
+)
 from regiment.registrar.settings import Settings
 from regiment.registrar.users import Users, read_range, read_user, read_users
 from regiment.version import VERSION
@@ -151,6 +158,14 @@ def registrar(
             rich_help_panel=_FAULTS,
         ),
     ] = None,
+    limit: Annotated[
+        str,
+        typer.Option(
+            metavar="RATE/s[:burst=N][:Retry-After=S]",
+            help="Authenticated REGISTERs granted a second (of all processes); beyond them 503.",
+            rich_help_panel=_FAULTS,
+        ),
+    ] = "",
     silent: Annotated[
         bool, typer.Option("--silent", help="Answer nothing.", rich_help_panel=_FAULTS)
     ] = False,
@@ -183,6 +198,7 @@ def registrar(
         parse_delay(delay),
         tuple(parse_status(text) for text in fault or ()),
         silent,
+        parse_limit(limit) if limit else Limit(),
     )
     settings = Settings(
         users=None if no_auth else _gather(user or [], users, user_range or [], any_user),

@@ -28,6 +28,7 @@ from regiment.coordinator import access, tcp_socket, web
 from regiment.coordinator.seat import death_of, start_process
 from regiment.errors import LocalError
 from regiment.registrar import counts
+from regiment.registrar.faults import split_limit
 from regiment.registrar.settings import Settings, check_settings
 from regiment.worker import control, registrar_server
 
@@ -97,12 +98,15 @@ class RegistrarPool:
         if options.api is not None:
             await self._listen(*options.api)
         port = options.port
+        settings = msgspec.structs.replace(
+            options.settings, faults=split_limit(options.settings.faults, options.workers)
+        )
         for number in range(options.workers):
             member = _Member(number, self)
             self._members.append(member)
             serving = await member.start(
                 registrar_server.Serve(
-                    options.settings,
+                    settings,
                     self._seed,
                     options.host,
                     port,

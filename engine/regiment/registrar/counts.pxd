@@ -6,13 +6,13 @@ cdef enum:                       # cells
     CELL_CREDENTIALS = 626       # + Verdict
     CELL_RETRANSMISSIONS = 633
     CELL_FAULTS = 634            # + FaultKind
-    CELL_CHANGES = 639           # + Change
-    CELL_BINDINGS = 643
-    CELL_AORS = 644
-    CELL_USERS = 645
-    CELL_DELAYED = 646
-    CELL_SERVER = 647            # from here on the core writes nothing
-    CELL_COUNT = 650
+    CELL_CHANGES = 640           # + Change
+    CELL_BINDINGS = 644
+    CELL_AORS = 645
+    CELL_USERS = 646
+    CELL_DELAYED = 647
+    CELL_SERVER = 648            # from here on the core writes nothing
+    CELL_COUNT = 651
 
 cdef enum:                       # Discard
     # 0 … 7: scanner.ScanError - 1
@@ -36,6 +36,7 @@ cdef enum:                       # FaultKind
     FAULT_DELAY = 2
     FAULT_STATUS = 3
     FAULT_SILENT = 4
+    FAULT_LIMIT = 5
 
 cdef enum:                       # Change
     CHANGE_ADDED = 0

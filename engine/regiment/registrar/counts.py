@@ -34,7 +34,7 @@ CREDENTIALS = (
     "unreadable",
 )
 """`foreign`: an algorithm, opaque value or realm that was never offered."""
-FAULTS = ("drop_in", "drop_out", "delay", "status", "silent")
+FAULTS = ("drop_in", "drop_out", "delay", "status", "silent", "limit")
 CHANGES = ("added", "refreshed", "removed", "expired")
 
 FAMILIES: tuple[Family, ...] = (

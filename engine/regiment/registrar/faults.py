@@ -5,10 +5,10 @@ its answer waits, follows from a keyed hash of its transaction (branch and sent-
 Via, Call-ID, CSeq) and the seed: a retransmission meets the same fault as the request that it
 repeats, which is what a server transaction that still knew its answer would do (RFC 3261 section
 17.2.2). Losses are different: a network loses datagrams, not transactions, so each datagram is
-drawn anew from a seeded sequence.
+drawn anew from a seeded sequence. A limit is the other exception: a bucket remembers.
 
 The spellings that a command line takes are read here too (`parse_status`, `parse_delay`,
-`parse_percent`); what cannot be read raises `ConfigError` with one line.
+`parse_limit`, `parse_percent`); what cannot be read raises `ConfigError` with one line.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ DELAYS = ("none", "constant", "uniform", "exponential")
 
 MAX_DELAY_NS = 600 * 1_000_000_000
 """No answer waits longer than ten minutes, whatever an exponential draw says."""
+
+MOST_PER_S = 1_000_000_000
+"""No limit and no burst is higher."""
 
 REASONS = {
     200: "OK",
@@ -112,6 +115,21 @@ class Status(msgspec.Struct, frozen=True):
     """Empty: the phrase of `REASONS`."""
 
 
+class Limit(msgspec.Struct, frozen=True):
+    """So many authenticated REGISTERs a second; beyond them 503. Challenges cost nothing.
+
+    A token bucket, full at the start. A transaction that was granted meets it once: its
+    retransmissions are answered as it was. One that was refused meets it anew.
+    """
+
+    per_s: float = 0.0
+    """0: no limit."""
+    burst: int = 0
+    """Granted at once after a rest; 0: a second's worth, at least one."""
+    retry_after_s: int = 1
+    """The Retry-After of each 503; 0: none."""
+
+
 class Faults(msgspec.Struct, frozen=True):
     """Everything that goes wrong on purpose. The default: nothing."""
 
@@ -123,6 +141,7 @@ class Faults(msgspec.Struct, frozen=True):
     statuses: tuple[Status, ...] = ()
     silent: bool = False
     """Requests are read, counted and never answered; no binding changes."""
+    limit: Limit = Limit()
 
 
 def parse_percent(text: str) -> float:
@@ -165,6 +184,29 @@ def _read_time(text: str, whole: str) -> int:
     return time_ns
 
 
+def parse_limit(text: str) -> Limit:
+    """``RATE[/s][:burst=N][:Retry-After=SECONDS]``, as in ``200/s:burst=20``.
+
+    Raises `ConfigError`.
+    """
+    rate, *rest = text.strip().split(":")
+    values = {"burst": 0, "retry-after": Limit().retry_after_s}
+    try:
+        per_s = float(rate.strip().removesuffix("/s"))
+        for field in rest:
+            name, _, value = field.partition("=")
+            if name.strip().lower() not in values or not value.strip().isdecimal():
+                raise ValueError
+            values[name.strip().lower()] = int(value)
+    except ValueError:
+        per_s = -1.0
+    if not 0 < per_s <= MOST_PER_S or max(values.values()) > MOST_PER_S:
+        raise ConfigError(
+            f"{text!r} is no limit: write RATE/s[:burst=N][:Retry-After=SECONDS], as in 200/s"
+        )
+    return Limit(per_s, values["burst"], values["retry-after"])
+
+
 def parse_status(text: str) -> Status:
     """``CODE[ Reason]:PERCENT[:SCOPE][:Name=Value]…``, as in ``503:10%:refresh:Retry-After=5``.
 
@@ -202,6 +244,19 @@ def _read_header(name: str, value: str, whole: str) -> tuple[str, str]:
 def _refuse_controls(value: str, whole: str) -> None:
     if any(ord(char) < 32 or ord(char) == 127 for char in value):
         raise ConfigError(f"{whole!r}: control characters cannot go into an answer")
+
+
+def split_limit(faults: Faults, processes: int) -> Faults:
+    """The faults of each of so many processes that keep the limit together."""
+    limit = faults.limit
+    if processes == 1 or not limit.per_s:
+        return faults
+    share = msgspec.structs.replace(
+        limit,
+        per_s=limit.per_s / processes,
+        burst=max(limit.burst // processes, 1) if limit.burst else 0,
+    )
+    return msgspec.structs.replace(faults, limit=share)
 
 
 def check_faults(faults: Faults) -> Faults:

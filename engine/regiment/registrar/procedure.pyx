@@ -2,7 +2,8 @@
 """What becomes of one datagram: RFC 3261 section 8.2 for any request, section 10.3 for REGISTER.
 
 The order for a REGISTER: scheme of the Request-URI (416) · scripted status · Require (420) · To and
-its domain (400, 404) · credentials (401) · whose AOR it is (403) · Contacts (`update`) · 200.
+its domain (400, 404) · credentials (401) · whose AOR it is (403) · limit (503) ·
+Contacts (`update`) · 200.
 
 Step 1 of section 10.3 (is the domain of the Request-URI ours?) is left out: this registrar proxies
 for nobody, and clients name it by whatever address they were given. Step 5 looks at the AOR's host.
@@ -35,6 +36,7 @@ from regiment.registrar.counts cimport (
     FAULT_DELAY,
     FAULT_DROP_IN,
     FAULT_DROP_OUT,
+    FAULT_LIMIT,
     FAULT_SILENT,
     FAULT_STATUS,
     NO_CREDENTIALS,
@@ -263,6 +265,11 @@ cdef int _register(Procedure self, const Request* request) except -1:
         if self.match_user and (proof.username_length != aor.user_length or memcmp(
                 proof.username, aor.text, aor.user_length) != 0):
             return _answer(self, request, 403, b"403 Forbidden", b"")
+    if self.script.limit_interval_ns and not (
+            number != NO_AOR and self.location.knows(number, request.transaction)) and (
+            not self.script.grants(request.now_ns)):
+        self.cells[CELL_FAULTS + FAULT_LIMIT] += 1
+        return _answer(self, request, 503, b"503 Service Unavailable", self.script.limit_headers)
     return _update(self, request, &aor, number, &proof)
 
 

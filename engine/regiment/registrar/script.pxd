@@ -35,11 +35,15 @@ cdef class Script:
     cdef bint scoped             # some status wants to know initial from refresh
     cdef Scripted[MAX_STATUSES] statuses
     cdef object kept             # keeps the texts alive
+    cdef int64_t limit_interval_ns, limit_tolerance_ns, limit_next_ns    # interval 0: no limit
+    cdef bytes limit_headers
 
     # The next datagram is lost (draws from the seeded sequence only where a share is set).
     cdef bint loses_inbound(self) noexcept nogil
     cdef bint loses_outbound(self) noexcept nogil
     # The scripted answer to a REGISTER transaction of that scope, or NULL.
     cdef const Scripted* status(self, uint64_t transaction, int scope) noexcept nogil
+    # Whether the limit lets one more be granted; takes it from the bucket.
+    cdef bint grants(self, int64_t now_ns) noexcept nogil
     # How long the answer of a transaction waits; 0: not at all.
     cdef int64_t delay_ns(self, uint64_t transaction) noexcept nogil

@@ -1,5 +1,6 @@
 """The faults that `faults.Faults` asks for, decided without memory; Python's face serves tests."""
 
+from collections.abc import Iterable
 from typing import final
 
 from regiment.registrar.faults import Faults
@@ -16,6 +17,9 @@ class Script:
 
     def delay_of(self, transaction: int) -> int:
         """How long the answer of a transaction waits, in ns."""
+
+    def granted(self, moments_ns: Iterable[int]) -> list[bool]:
+        """Which of the REGISTERs that come at these rising moments the limit lets through."""
 
     def losses(self, count: int) -> list[bool]:
         """Which of the next `count` inbound datagrams are lost; the sequence goes on."""

@@ -25,12 +25,32 @@ cdef class Script:
         self.delay_kind = written.DELAYS.index(faults.delay.kind)
         self.low_ns = faults.delay.low_ns
         self.high_ns = faults.delay.high_ns
+        self._limit(faults.limit)
         self.status_count = len(faults.statuses)
         if self.status_count > MAX_STATUSES:
             raise ConfigError(f"at most {MAX_STATUSES} scripted statuses")
         self.kept = []
         for i in range(self.status_count):
             _keep(self, i, faults.statuses[i])
+
+    def _limit(self, limit):
+        self.limit_headers = b""
+        if limit.per_s <= 0:
+            return
+        self.limit_interval_ns = max(<int64_t>(1e9 / limit.per_s), 1)
+        burst = max(limit.burst or int(limit.per_s), 1)
+        self.limit_tolerance_ns = self.limit_interval_ns * (burst - 1)
+        if limit.retry_after_s:
+            self.limit_headers = b"Retry-After: %d\r\n" % limit.retry_after_s
+
+    cdef bint grants(self, int64_t now_ns) noexcept nogil:
+        # the generic cell rate algorithm: one moment stands for the bucket
+        if self.limit_interval_ns == 0:
+            return True
+        if self.limit_next_ns > now_ns + self.limit_tolerance_ns:
+            return False
+        self.limit_next_ns = max(self.limit_next_ns, now_ns) + self.limit_interval_ns
+        return True
 
     cdef bint loses_inbound(self) noexcept nogil:
         return self.drop_in > 0 and unit_interval(next_random(&self.drop_state)) < self.drop_in
@@ -71,6 +91,10 @@ cdef class Script:
     def delay_of(self, uint64_t transaction):
         """See script.pyi."""
         return self.delay_ns(transaction)
+
+    def granted(self, moments_ns):
+        """See script.pyi."""
+        return [bool(self.grants(moment_ns)) for moment_ns in moments_ns]
 
     def losses(self, int count):
         """See script.pyi."""
