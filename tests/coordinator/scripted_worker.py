@@ -45,7 +45,7 @@ class Core:
         self._events: list[Event] = []
         self._script: dict[str, Any] = {}
 
-    def add_transport(self, transport: Transport, host: str, port: int) -> int:
+    def add_transport(self, transport: Transport, socket: int, host: str, port: int) -> int:
         return 0
 
     def add_policy(self, policy: Policy) -> int:

@@ -17,7 +17,7 @@ from regiment.coordinator.difference import (
     Fingerprints,
 )
 from regiment.coordinator.spool import Spool
-from regiment.model import Auth, Policy, Registration
+from regiment.model import Auth, Certificate, Policy, Registration
 from regiment.worker import control
 
 POLICY = Policy("sip:r", transport="udp")
@@ -27,6 +27,14 @@ KINDS_OF_POLICY = {
     "server_uri": "replaced",
     "outbound_proxy": "replaced",
     "transport": "replaced",
+    "transports": "replaced",
+    "dns": "replaced",
+    "outbound": "contact",
+    "outbound_flows": "contact",
+    "certificate": "wire",
+    "connections": "policy",
+    "rport_contact": "policy",
+    "tcp_switch": "policy",
     "line": "contact",
     "expiration": "wire",
     "support_path": "wire",
@@ -79,6 +87,8 @@ def another(value: Any) -> Any:
             return value + 1
         case str():
             return value + "x"
+        case None:
+            return Certificate("client.pem")
     return (*value, ("x", "y"))
 
 

@@ -13,6 +13,7 @@ from regiment.model import CHANGES, Auth, Policy, Registration, Transport
 from regiment.registrar.engine import Engine as Registrar
 from regiment.registrar.settings import Settings
 from regiment.registrar.users import Users
+from regiment.uac.destination import Place
 from regiment.uac.engine import Engine
 from regiment.uac.ledger import ENTRY_SIZE
 from regiment.worker import control
@@ -110,7 +111,7 @@ class Lives:
         self.board = Scoreboard(bytearray(Scoreboard.size_bytes()))
         base = WALL_S + now_ns // S - WALL_S + 1000
         self.engine = Engine(self.board, seed=self.lives, instance_key=KEY, cseq_base=base)
-        self.engine.add_transport(Transport("udp"), HOST, self.port)
+        self.engine.add_transport(Transport("udp"), 0, HOST, self.port)
         sockets: Any = SimpleNamespace(use_prepared=lambda: None)
         self.alteration = Alteration(self.engine, sockets, lambda _: None)
         for number, trunk in enumerate(self.trunks.values()):
@@ -129,7 +130,7 @@ class Lives:
         targets = self.engine.targets()
         for number in self.engine.lookups():
             peer = REGISTRARS[SERVERS.index(targets[number].host)]
-            self.engine.set_addresses(number, [peer], now_ns)
+            self.engine.set_addresses(number, [Place(peer, 0, HOST, self.port)], now_ns)
 
     def crash(self, *, port: int | None = None, stale: bytes | None = None) -> None:
         """SIGKILL, and a start. `port`: of the next life; `stale`: the ledger that the disk still

@@ -11,6 +11,7 @@ from reference.uac import S
 from regiment.datagram import peer_from_address
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.model import KINDS, OUTCOMES, STATES, Auth, Policy, Registration, Status, Transport
+from regiment.uac.destination import Place
 from regiment.uac.engine import Engine
 from responder import Answer, Request, Responder, digest_of, reply
 
@@ -31,6 +32,11 @@ TICK_NS = MS
 def policy_of(**options: object) -> Policy:
     """A policy with this module's server, no rate limit, and `options`."""
     return Policy(**({"server_uri": SERVER_URI, "max_rate": 0.0} | options))  # type: ignore[arg-type]
+
+
+def places_at(peers: Sequence[bytes], port: int = PORT) -> list[Place]:
+    """Addresses that are reached by the first transport."""
+    return [Place(peer, 0, HOST, port) for peer in peers]
 
 
 def silent(_: Request) -> Answer:
@@ -60,7 +66,7 @@ class Single:
         self.peers = REGISTRARS[:addresses]
         self.board = Scoreboard(bytearray(Scoreboard.size_bytes()))
         self.engine = Engine(self.board, seed=seed, instance_key=KEY, cseq_base=cseq_base)
-        self.engine.add_transport(transport or Transport("udp"), HOST, PORT)
+        self.engine.add_transport(transport or Transport("udp"), 0, HOST, PORT)
         self.engine.add_policy(policy)
         one = Registration("one", "sip:alice@example.com", 0, auths=tuple(auths), **own)  # type: ignore[arg-type]
         self.engine.load(registrations or [one])
@@ -74,7 +80,7 @@ class Single:
         for target in self.engine.lookups():
             self.lookups += 1
             error = "" if self.peers else "no such name"
-            self.engine.set_addresses(target, self.peers, now_ns, error)
+            self.engine.set_addresses(target, places_at(self.peers), now_ns, error)
 
     def begin(self) -> int:
         """Starts; answers the time."""

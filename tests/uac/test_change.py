@@ -8,7 +8,7 @@ from pump import S
 from regiment.model import Policy
 from responder import Request
 from uac.lives import Lives, Trunk, trunks
-from uac.single import REGISTRARS
+from uac.single import REGISTRARS, places_at
 
 
 def settled(*names: str) -> Lives:
@@ -280,7 +280,7 @@ def test_who_moves_on_while_it_waits_starts_at_its_new_registrar() -> None:
     lives.engine.unregister("a", now_ns)
     lives.engine.refresh("a", now_ns)
     for number, peer in enumerate(REGISTRARS[:2]):
-        lives.engine.set_addresses(number, [peer], now_ns)
+        lives.engine.set_addresses(number, places_at([peer]), now_ns)
         lives.run(3)
     assert lives.bindings(lives.trunks["a"], 1) == [lives.contact("a")]
     assert lives.bindings(lives.trunks["a"], 0) == []

@@ -12,7 +12,7 @@ from regiment.registrar.faults import Faults, parse_status
 from regiment.registrar.settings import Settings
 from regiment.registrar.users import Users
 from regiment.uac.engine import Engine
-from uac.single import CSEQ_BASE, HOST, KEY, PORT, REGISTRARS, UAC, policy_of
+from uac.single import CSEQ_BASE, HOST, KEY, PORT, REGISTRARS, UAC, places_at, policy_of
 
 COUNT = 60
 
@@ -26,7 +26,7 @@ class Pair:
         self.registrar = Registrar(Settings(users=users, **settings), seed=7)  # type: ignore[arg-type]
         self.board = Scoreboard(bytearray(Scoreboard.size_bytes()))
         self.engine = Engine(self.board, seed=3, instance_key=KEY, cseq_base=CSEQ_BASE)
-        self.engine.add_transport(Transport("udp"), HOST, PORT)
+        self.engine.add_transport(Transport("udp"), 0, HOST, PORT)
         self.engine.add_policy(
             policy_of(
                 max_retries=2**32 - 1,
@@ -52,7 +52,7 @@ class Pair:
     def resolve(self, now_ns: int) -> None:
         """One address, always."""
         for target in self.engine.lookups():
-            self.engine.set_addresses(target, REGISTRARS[:1], now_ns)
+            self.engine.set_addresses(target, places_at(REGISTRARS[:1]), now_ns)
 
     def count(self, state: str) -> int:
         """How many registrations are in a state."""

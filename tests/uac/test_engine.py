@@ -24,6 +24,7 @@ from uac.single import (
     always,
     life,
     ok,
+    places_at,
     policy_of,
     render,
     scripted,
@@ -90,7 +91,7 @@ def test_addresses_that_come_late_start_what_waited_for_them() -> None:
     assert one.requests == []
     assert one.engine.lookups() == [0]
     assert one.engine.unarmed() == []
-    one.engine.set_addresses(0, peers, one.now_ns)
+    one.engine.set_addresses(0, places_at(peers), one.now_ns)
     one.pump.settle()
     assert len(one.requests) == 3
 
@@ -103,7 +104,7 @@ def test_retransmissions_go_where_the_request_went_whatever_the_resolver_says(co
     one.run(40)
     assert one.requests[-1].destination == one.peers[1]
     turned = [one.peers[1], one.peers[0]][-count:]
-    one.engine.set_addresses(0, turned, one.now_ns)
+    one.engine.set_addresses(0, places_at(turned), one.now_ns)
     one.run(20)
     places = {(copy.branch, copy.destination) for copy in one.registrar.copies}
     assert len(places) == len({branch for branch, _ in places})
@@ -392,11 +393,11 @@ def test_names_are_given_in_pages() -> None:
     assert (engine.names(0, 2), engine.names(4, 9), len(engine)) == (["r0", "r1"], ["r4"], 5)
 
 
-def test_each_policy_leaves_by_the_socket_of_its_transport() -> None:
+def test_each_policy_has_the_target_of_its_transport() -> None:
     one = many(0)
-    second = one.engine.add_transport(Transport("other", bind_port=5070), HOST, PORT + 10)
+    second = one.engine.add_transport(Transport("other", bind_port=5070), 1, HOST, PORT + 10)
     one.engine.add_policy(policy_of(transport="other"))
-    assert [t.socket for t in one.engine.targets()] == [0, second]
+    assert [t.transports for t in one.engine.targets()] == [(0,), (second,)]
 
 
 fragments = st.sampled_from(

@@ -10,7 +10,7 @@ from pump import S
 from reference.exchange import Response
 from regiment.model import Auth, Registration
 from responder import reply
-from uac.single import EXACT, REGISTRARS, Single, ok, policy_of, render
+from uac.single import EXACT, REGISTRARS, Single, ok, places_at, policy_of, render
 from uac.test_oracle import responses
 
 NAMES = [f"r{k}" for k in range(4)]
@@ -66,7 +66,8 @@ class Wedge(RuleBasedStateMachine):
 
     @rule(count=st.integers(0, 2))
     def name_resolves_otherwise(self, count: int) -> None:
-        self.one.engine.set_addresses(0, self.one.peers[:count], self.one.now_ns, "no such name")
+        places = places_at(self.one.peers[:count])
+        self.one.engine.set_addresses(0, places, self.one.now_ns, "no such name")
         self.one.pump.settle()
 
     @rule(rate=st.sampled_from([0.0, 0.1, 1000.0]))
@@ -101,7 +102,7 @@ class Wedge(RuleBasedStateMachine):
         one = self.one
         one.engine.set_rate(0, 0.0)
         one.peers = REGISTRARS[:1]
-        one.engine.set_addresses(0, one.peers, one.now_ns)
+        one.engine.set_addresses(0, places_at(one.peers), one.now_ns)
         one.registrar.script = lambda request: [(0, ok(request, 7200))]
         one.run(5000)
         rejected = one.gauges().get("rejected", 0)

@@ -14,7 +14,7 @@ import uvloop
 from regiment.datagram import peer_from_address, peer_to_address
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.model import Call, Event, Policy, Registration, Status, Transport
-from regiment.uac.destination import TargetInfo
+from regiment.uac.destination import Place, TargetInfo
 from regiment.worker import control, process, sockets
 
 PATIENCE_S = 30
@@ -46,7 +46,7 @@ class Core:
         self.begun = False
         self.host = "127.0.0.1"
 
-    def add_transport(self, transport: Transport, host: str, port: int) -> int:
+    def add_transport(self, transport: Transport, socket: int, host: str, port: int) -> int:
         self.transports.append((transport.name, host, port))
         return len(self.transports) - 1
 
@@ -118,8 +118,10 @@ class Core:
         wanted, self.wanted = self.wanted, []
         return wanted if self.begun else []
 
-    def set_addresses(self, target: int, peers: list[bytes], now_ns: int, error: str = "") -> None:
-        self.addresses[target] = peers
+    def set_addresses(
+        self, target: int, places: list[Place], now_ns: int, error: str = ""
+    ) -> None:
+        self.addresses[target] = [place.peer for place in places]
         self.errors[target] = error
 
     def unregister_all(self, now_ns: int, rate: float) -> None:

@@ -22,8 +22,8 @@ SHOWN_NAMES = 100
 """So many names of each kind of change are told."""
 BATCH_CHANGES = 1000
 
-_REPLACED = ("server_uri", "outbound_proxy", "transport")
-_CONTACT = ("line",)
+_REPLACED = ("server_uri", "outbound_proxy", "transport", "transports", "dns")
+_CONTACT = ("line", "outbound", "outbound_flows")
 _WIRE = (
     "expiration",
     "support_path",
@@ -36,6 +36,7 @@ _WIRE = (
     "compact_headers",
     "disable_rport",
     "max_forwards",
+    "certificate",
 )
 _OWN = ("name", "client_uri", "policy", "contact_user", "contact")
 

@@ -40,6 +40,9 @@ class Template:
     @property
     def request_uri(self) -> bytes: ...
 
+def request_uri_of(policy: Policy) -> bytes:
+    """The Request-URI of a policy's REGISTERs, which is the digest URI. Raises as `Template`."""
+
 def build_register(
     template: Template,
     client_uri: bytes,

@@ -53,6 +53,10 @@ def _routing(policy):
                     if parse_uri(uri).parameter("hide") is None]
 
 
+def request_uri_of(policy):
+    return _routing(policy)[0].encode("utf-8", "surrogateescape")
+
+
 def _without_headers(text):
     bare = without_brackets(text)
     uri = parse_uri(bare)

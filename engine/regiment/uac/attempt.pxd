@@ -47,6 +47,7 @@ cdef class Attempts(Notices):
     cdef void want_addresses(self, Target target, int64_t now_ns)
     cdef void push_send(self, uint32_t slot, Record* record) noexcept nogil
     cdef int start(self, uint32_t slot, Target target, int64_t now_ns) except -1
+    cdef void aim(self, Record* record, Target target, int place) noexcept
     cdef int request(self, uint32_t slot, Record* record, Target target, bint new_tag) except -1
     cdef int on_timer(self, uint32_t slot, int64_t now_ns) except -1
     cdef int on_final(self, uint32_t slot, const char* data, const Message* message,

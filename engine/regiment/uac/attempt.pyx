@@ -144,13 +144,19 @@ cdef class Attempts(Notices):
                 record.kind = K_RETRY
             self.set_state(record, target, R_START)
         address = target.first_free(now_ns)
-        record.address = <unsigned char>max(address, 0)
+        self.aim(record, target, max(address, 0))
         record.rounds = record.raises = 0
         record.started_ns = 0
         if record.nonce != NULL and not (
                 policy.rules.nonce_reuse and target.reuse_allowed(now_ns)):
             nonces_free(&record.nonce)
         return self.request(slot, record, target, True)
+
+    cdef void aim(self, Record* record, Target target, int place) noexcept:
+        """Its next request goes to that address, and shows our side as seen from there."""
+        record.address = <unsigned char>place
+        if place < target.places:
+            record.face = target.addresses[place].face
 
     cdef int request(self, uint32_t slot, Record* record, Target target, bint new_tag) except -1:
         """A new transaction: CSeq + 1, a branch of its own; sent by the next send()."""
@@ -230,7 +236,7 @@ cdef class Attempts(Notices):
         if address < 0:
             self.want_addresses(target, now_ns)
             return False
-        record.address = <unsigned char>address
+        self.aim(record, target, address)
         nonces_free(&record.nonce)
         forget_security_server(&record.annexes)      # it was agreed with the other one
         self.request(slot, record, target, False)

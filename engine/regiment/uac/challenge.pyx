@@ -201,7 +201,7 @@ cdef uint32_t credentials_bound(Population population, const Record* record,
     while nonce != NULL:
         total += CREDENTIALS_BYTES + nonce.realm_length + nonce.nonce_length + nonce.opaque_length
         total += 2 * population.keyring.items[nonce.credential].username_length
-        total += <uint32_t>len(policy.template.request_uri)
+        total += <uint32_t>len(policy.request_uri)
         nonce = nonce.next
     return total
 
@@ -237,7 +237,7 @@ cdef int write_line(Population population, const Nonce* nonce, PolicyState polic
                     const char* cnonce, const unsigned char* response, char* out,
                     uint32_t room) noexcept:
     cdef Credentials line
-    cdef bytes uri = policy.template.request_uri
+    cdef bytes uri = policy.request_uri
     line.is_proxy, line.with_qop, line.algorithm = nonce.is_proxy, nonce.has_qop, nonce.algorithm
     line.nc, line.response = nonce.nc, response
     line.username.data = population.keyring.items[nonce.credential].text

@@ -13,8 +13,12 @@ class Changes(Exchange):
     kept until it can; a later wish takes the place of an earlier one.
     """
 
-    def add_transport(self, transport: Transport, host: str, port: int) -> int:
-        """A socket's index; `host` and `port` are what Via and Contact publish."""
+    def add_transport(self, transport: Transport, socket: int, host: str, port: int) -> int:
+        """The number of a transport that registrations may use.
+
+        `socket` is the index of its UDP socket, -1 for one that has connections. `host` and `port`
+        are what Via and Contact say until an address is known (`Place` says it for each).
+        """
     def add_policy(self, policy: Policy) -> int:
         """The index that `Registration.policy` names; LocalError: its transport is unknown."""
     def find_policy(self, policy: Policy) -> int:

@@ -9,7 +9,6 @@ Three flags say that no binding is wanted: LEAVING (then the slot becomes free),
 as it is) and MOVING (then it registers anew). `Attempts` un-REGISTERs whoever has one of them.
 """
 
-from regiment.sip.request cimport Template
 from regiment.uac.credentials cimport nonces_free
 from regiment.uac.governor cimport bucket_set_rate
 from regiment.uac.ledger cimport entry_open, long_mark_of
@@ -17,7 +16,7 @@ from regiment.uac.policy cimport (
     K_INITIAL, S_REGISTERED, S_REJECTED, S_UNREGISTERED, S_WAITING,
 )
 from regiment.uac.registration cimport (
-    BEGUN, EVER, GHOST, GOING, HELD, IN_QUEUE, IN_SEND, LEAVING, MOVING, PENDING,
+    BEGUN, EVER, GHOST, GOING, HELD, IN_QUEUE, IN_SEND, LEAVING, MOVING, PENDING, Face,
 )
 from regiment.uac.target cimport Target
 from regiment.uac.transaction cimport TX_PROCEEDING, TX_TRYING
@@ -44,22 +43,29 @@ cdef class Changes(Exchange):
 
     # ------------------------------------------------------------------ policies and targets
 
-    def add_transport(self, transport, host, port):
-        self.transports.append((transport, host, port))
-        return len(self.transports) - 1
+    def add_transport(self, transport, socket, host, port):
+        number = len(self.transports)
+        self.transports.append((transport, socket, self.face_number(number, transport, socket,
+                                                                    host, port)))
+        return number
+
+    cdef int face_number(self, int number, object transport, object socket, str host,
+                         int port) except -1:
+        """That face of a transport; a new one if it was never seen."""
+        key = (number, host, port)
+        face = self.face_by_key.get(key)
+        if face is None:
+            face = self.face_by_key[key] = len(self.faces)
+            self.faces.append(Face(transport, number, socket, host, port))
+        return face
 
     def add_policy(self, policy):
         cdef PolicyState state
         cdef bytes place
-        names = [transport.name for transport, _, _ in self.transports]
-        if policy.transport not in names and (policy.transport or not names):
-            raise LocalError(f"no transport {policy.transport or 'udp'!r} for "
-                             f"{label_of(policy.server_uri)}")
-        socket = names.index(policy.transport) if policy.transport else 0
-        transport, host, port = self.transports[socket]
-        target = self._target_for(policy, socket)
-        state = PolicyState(policy, Template(policy, transport, host, port), target, socket)
-        state.local = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        numbers = self._transports_of(policy)
+        target = self._target_for(policy, numbers)
+        state = PolicyState(policy, target, self.transports[numbers[0]][2])
+        state.template_for(self.faces, state.face)
         place = "\0".join((policy.server_uri, *policy.outbound_proxy)).encode(
             "utf-8", "surrogateescape")
         state.mark = long_mark_of(PyBytes_AS_STRING(place), PyBytes_GET_SIZE(place), 0)
@@ -72,6 +78,18 @@ cdef class Changes(Exchange):
         if self.policy_numbers is not None:
             self.policy_numbers[policy] = number
         return number
+
+    def _transports_of(self, policy):
+        """Numbers of the transports that may carry a policy's requests."""
+        wanted = policy.transports or (policy.transport,)
+        numbers = tuple([number for number, (transport, _, _) in enumerate(self.transports)
+                         if transport.name in wanted])
+        if not numbers and wanted == ("",) and self.transports:
+            return (0,)
+        if not numbers:
+            raise LocalError(f"no transport {wanted[0] or 'udp'!r} for "
+                             f"{label_of(policy.server_uri)}")
+        return numbers
 
     def find_policy(self, policy):
         cdef PolicyState state
@@ -100,14 +118,16 @@ cdef class Changes(Exchange):
             self.policy_numbers.pop(state.policy, None)
         return 0
 
-    cdef Target _target_for(self, object policy, int socket):
-        destination = destination_of(policy)
-        key = (*destination, socket)
+    cdef Target _target_for(self, object policy, tuple numbers):
+        destination = destination_of(
+            policy, frozenset([self.transports[number][0].protocol for number in numbers]))
+        is_strict = policy.dns == "rfc3263"
+        key = (*destination, numbers, is_strict)
         cdef Target target = self.target_by_key.get(key)
         if target is None:
             target = Target(
-                len(self.target_list), label_of(policy.server_uri), destination.host,
-                destination.port, destination.protocol, destination.is_literal, socket)
+                len(self.target_list), label_of(policy.server_uri), destination, numbers,
+                is_strict)
             self.target_list.append(target)
             self.target_by_key[key] = target
             self.gates.resize(<uint32_t>len(self.target_list))
@@ -299,6 +319,9 @@ cdef class Changes(Exchange):
             self.assign(record, registration)
         finally:
             self._count_in(slot)
+        if (<Face>self.faces[record.face]).number not in (
+                <PolicyState>self.policies[record.policy]).target.transports:
+            record.face = (<PolicyState>self.policies[record.policy]).face
         if place != (<PolicyState>self.policies[record.policy]).mark:
             nonces_free(&record.nonce)           # another registrar's
             record.bound_place = 0
@@ -358,6 +381,7 @@ cdef class Changes(Exchange):
             return -1
         record = &self.records[slot]
         record.cseq = cseq
+        record.face = (<PolicyState>self.policies[record.policy]).face
         record.requested_s = (<PolicyState>self.policies[record.policy]).rules.expiration_s
         self._count_in(<uint32_t>slot)
         return slot

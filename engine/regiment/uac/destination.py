@@ -22,6 +22,18 @@ class Destination(NamedTuple):
     """The host is an IP address."""
 
 
+class Place(NamedTuple):
+    """An address of a target, the transport that leads there, and our side as seen from there."""
+
+    peer: bytes
+    """A `datagram.peer_from_address` value."""
+    transport: int
+    """Number of the transport, as `add_transport` gave it."""
+    host: str
+    """What Via and Contact say there, without brackets."""
+    port: int
+
+
 class TargetInfo(msgspec.Struct, frozen=True, array_like=True):
     """What a worker and its coordinator need to know of a target."""
 
@@ -30,11 +42,16 @@ class TargetInfo(msgspec.Struct, frozen=True, array_like=True):
     host: str
     port: int
     protocol: str
+    """Empty: the resolver chooses among its transports."""
     registrations: int
     max_rate: float
     """Attempts a second over the whole engine; 0: no limit."""
-    socket: int = 0
-    """Index of the socket by which it is reached."""
+    transports: tuple[int, ...] = (0,)
+    """Numbers of the transports that may carry requests to it, in the order of the file."""
+    is_secure: bool = False
+    """A `sips:` URI leads there: TLS alone will do."""
+    is_strict: bool = False
+    """RFC 3263's set of questions, not Asterisk's."""
 
 
 def is_address(host: str) -> bool:
@@ -45,14 +62,18 @@ def is_address(host: str) -> bool:
     return len(parts) == 4 and all(part.isdecimal() and int(part) < 256 for part in parts)
 
 
-def destination_of(policy: Policy) -> Destination:
+def destination_of(policy: Policy, protocols: frozenset[str] = frozenset()) -> Destination:
     """The next hop of a policy: the first Route if there is one, else server_uri (RFC 3261 8.1.2).
 
-    `maddr` takes the place of the host. Raises `sip.uri.UriError` (config has looked before).
+    `maddr` takes the place of the host. `protocols`: those of the transports that may be used; the
+    protocol stays open (empty) if there are several and the URI asks for none. Raises
+    `sip.uri.UriError` (config has looked before).
     """
     uri = parse_uri(policy.outbound_proxy[0] if policy.outbound_proxy else policy.server_uri)
     host = (uri.parameter("maddr") or uri.host).lower()
-    protocol = uri.parameter("transport") or ("tls" if uri.scheme == "sips" else "udp")
+    protocol = uri.parameter("transport") or ("tls" if uri.scheme == "sips" else "")
+    if not protocol and len(protocols) < 2:
+        protocol = next(iter(protocols), "udp")
     return Destination(uri.scheme, host, uri.port, protocol.lower(), is_address(host))
 
 

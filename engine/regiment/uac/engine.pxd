@@ -10,4 +10,5 @@ cdef class Engine(Inquiry):
     cdef void _empty_queue(self, Target target) noexcept
     cdef int64_t _let_go(self, Target target, Queue queue, Bucket* bucket, int64_t opens_ns,
                          int64_t now_ns) except -1
+    cdef int _face_at(self, object place) except -1
     cdef int _drain(self, Target target, int64_t now_ns) except -1

@@ -10,7 +10,7 @@ from typing_extensions import disjoint_base
 
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.model import Registration
-from regiment.uac.destination import TargetInfo
+from regiment.uac.destination import Place, TargetInfo
 from regiment.uac.inquiry import Inquiry
 
 @disjoint_base
@@ -43,8 +43,10 @@ class Engine(Inquiry):
         """Targets whose addresses are wanted; answer each with `set_addresses`."""
     def targets(self) -> list[TargetInfo]:
         """All targets with their registrations."""
-    def set_addresses(self, target: int, peers: list[bytes], now_ns: int, error: str = "") -> None:
-        """The addresses of a target (sockaddr bytes, best first; 32 are kept), or none and why.
+    def set_addresses(
+        self, target: int, places: Sequence[Place], now_ns: int, error: str = ""
+    ) -> None:
+        """The addresses of a target (best first; 32 are kept), or none and why.
 
         Without any address, what is due fails and waits; old addresses outlive a failed lookup.
         """

@@ -59,6 +59,7 @@ cdef class Engine(Inquiry):
         self.send_first = self.send_last = NOBODY
         self.target_list, self.ready, self.wanted, self.noted = [], [], [], []
         self.transports = []
+        self.face_by_key = {}
         self.target_by_key = {}
         self.target_at = {}
         self.peers_of = {}
@@ -149,13 +150,14 @@ cdef class Engine(Inquiry):
                 raise LocalError(f"the scoreboard has no row {row} for an endpoint")
         self.endpoints.set_rows(rows)
 
-    def set_addresses(self, target, peers, now_ns, error=""):
+    def set_addresses(self, target, places, now_ns, error=""):
         cdef Target resolved = <Target>self.target_list[target]
+        peers = [place.peer for place in places]
         cdef uint32_t at
         resolved.resolving = False
         resolved.resolved_ns = now_ns
         if peers:
-            resolved.take(peers, now_ns)
+            resolved.take(peers, [self._face_at(place) for place in places], now_ns)
             self._note_peers(resolved, peers[:ADDRESSES_MAX])
             for at in range(resolved.address_count):
                 self.inbound.trust(&resolved.addresses[resolved.order[at]].peer)
@@ -163,6 +165,10 @@ cdef class Engine(Inquiry):
                 self.make_ready(resolved)
         elif resolved.address_count == 0:
             self._fail_queued(resolved, now_ns, error)
+
+    cdef int _face_at(self, object place) except -1:
+        transport, socket, _ = self.transports[place.transport]
+        return self.face_number(place.transport, transport, socket, place.host, place.port)
 
     def _note_peers(self, Target target, peers):
         """Which target an address belongs to; of what a name no longer says nothing is kept."""
@@ -334,7 +340,8 @@ cdef class Engine(Inquiry):
         return [
             TargetInfo(target.index, target.label, target.host, target.port, target.protocol,
                        target.registrations, max(target.max_rate, 0.0),
-                       (<Target>target).socket)
+                       target.transports, (<Target>target).is_secure,
+                       (<Target>target).is_strict)
             for target in self.target_list
         ]
 

@@ -14,13 +14,13 @@ from regiment.datagram cimport format_peer
 from regiment.metrics.scoreboard cimport record_ns
 from regiment.sip.branch cimport BRANCH_BYTES, read_branch
 from regiment.sip.field cimport Span
-from regiment.sip.request cimport Fill
+from regiment.sip.request cimport Fill, Template
 from regiment.sip.scanner cimport M_REGISTER, SCAN_OK, scan
 from regiment.uac.attempt cimport NOBODY
 from regiment.uac.challenge cimport credentials_bound, write_credentials
 from regiment.uac.inbound cimport MEANS_ANYBODY, MEANS_NOBODY, MEANS_ONE, line_in
 from regiment.uac.policy cimport C_TRANSPORT, K_UNREGISTER
-from regiment.uac.registration cimport ICMP_ONCE, IN_SEND, LEAVING, SENT
+from regiment.uac.registration cimport Face, ICMP_ONCE, IN_SEND, LEAVING, SENT
 from regiment.uac.transaction cimport (
     TX_1XX, TX_FINAL, TX_PROCEEDING, TX_TRANSPORT_ERROR, TX_TRYING, transaction_advance,
 )
@@ -289,13 +289,15 @@ cdef class Exchange(Attempts):
         cdef Record* record = &self.records[slot]
         cdef PolicyState policy = <PolicyState>self.policies[record.policy]
         cdef Fill fill
+        cdef Template template
         cdef uint32_t bound
         cdef int length
         cdef char* room
         if record.transaction != TX_TRYING and record.transaction != TX_PROCEEDING:
             return 0
         self.fill_in(record, policy, &fill)
-        bound = <uint32_t>policy.template.bound(&fill)
+        template = policy.template_for(self.faces, record.face)
+        bound = <uint32_t>template.bound(&fill)
         if record.nonce != NULL:
             length = <int>credentials_bound(self, record, policy)
             self._scratch_for(<uint32_t>length)
@@ -310,11 +312,11 @@ cdef class Exchange(Attempts):
         fill.slot, fill.generation, fill.salt = slot, record.generation, record.salt
         fill.from_tag, fill.cseq = record.from_tag, record.cseq
         fill.expires = 0 if record.kind == K_UNREGISTER else <int64_t>record.requested_s
-        length = policy.template.build(room, bound, &fill)
+        length = template.build(room, bound, &fill)
         if length < 0:
             return -1
         outbox.commit(<uint32_t>length, &policy.target.addresses[record.address].peer,
-                      policy.socket)
+                      (<Face>self.faces[record.face]).socket)
         if not record.flags & SENT:
             self._mark_sent(slot, record, policy, now_ns)
         return 1

@@ -13,7 +13,7 @@ from regiment.sip.scanner cimport H_WARNING
 from regiment.uac.affinity cimport affinity_lists
 from regiment.uac.ledger cimport mark_of
 from regiment.uac.policy cimport S_REGISTERED
-from regiment.uac.registration cimport PolicyState
+from regiment.uac.registration cimport Face, PolicyState
 
 from libc.stdint cimport uint16_t
 
@@ -102,10 +102,11 @@ cdef class Notices(Population):
         """Where its binding was made; None: there is none."""
         cdef PolicyState policy = <PolicyState>self.policies[record.policy]
         cdef Target target = policy.target
+        cdef Face face = <Face>self.faces[record.face]
         if record.expires_ns == 0:
             return None
         # after a restart the address is not known before the next refresh
         address = place_of(&target.addresses[record.bound_place - 1].peer) if (
             0 < record.bound_place <= target.places) else ""
         return model.Affinity(
-            address, target.protocol, policy.local, *affinity_lists(record.annexes))
+            address, face.transport.protocol, face.local, *affinity_lists(record.annexes))

@@ -67,9 +67,19 @@ cdef struct Record:
     uint16_t client_uri_length, user_length, contact_length, name_length
     uint16_t auth_length
     uint16_t code
+    uint16_t face          # of Population.faces: what its last request said of our side
     uint8_t bound_place    # 1 + place of the address that its binding is at; 0: unknown
     uint32_t flags
     uint8_t state, transaction, kind, failure_class, credentials, rounds, raises, address
+
+cdef class Face:
+    # our side of a transport as seen from some addresses: what Via and Contact say
+    cdef readonly object transport             # model.Transport
+    cdef readonly int number                   # of the transport
+    cdef readonly str host, local              # local: host:port
+    cdef readonly int port
+    cdef uint16_t socket                       # NO_SOCKET: it has connections
+    cdef bint is_stream
 
 cdef class PolicyState:
     # a model.Policy made ready: its rules, its template, its target
@@ -77,15 +87,16 @@ cdef class PolicyState:
     cdef uint64_t mark             # of where it registers, for the state file
     cdef uint32_t users            # registrations that have it
     cdef Rules rules
-    cdef Template template
+    cdef list templates            # by face; None: not needed so far
+    cdef bytes request_uri
     cdef Target target
-    cdef uint16_t socket
+    cdef uint16_t face             # of its first transport, while no address is known
     cdef int group_row             # of the scoreboard; NO_GROUP: counted nowhere
-    cdef str local                 # host:port of our side
     cdef bint line, mediasec
     cdef uint8_t ha2[4][32]
     cdef bint ha2_known[4]
     cdef int need_ha2(self, int algorithm) except -1
+    cdef Template template_for(self, list faces, uint32_t face)
 
 cdef class Population:
     cdef Record* records
@@ -97,6 +108,7 @@ cdef class Population:
     cdef Keyring keyring
     cdef list policies             # of PolicyState; None: the number is free
     cdef list unused_policies
+    cdef list faces                # of Face
     cdef bytes instance_key
     cdef Lines lines
     cdef uint32_t unlined          # registrations without a line
@@ -126,7 +138,7 @@ cdef class Population:
     cdef bint is_bound(self, const Record* record, int64_t now_ns) noexcept nogil
     # What differs from record to record in its REGISTER; the Contact URI as it is sent.
     cdef void fill_in(self, Record* record, PolicyState policy, Fill* fill) noexcept nogil
-    cdef int contact_of(self, Record* record, PolicyState policy, char* out) noexcept nogil
+    cdef int contact_of(self, Record* record, PolicyState policy, char* out) except -2
     cdef int note_reason(self, Record* record, const char* text, uint32_t length) noexcept nogil
 
 cdef int registration_advance(int state, int event) noexcept nogil

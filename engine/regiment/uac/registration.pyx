@@ -25,6 +25,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
+from regiment.datagram cimport NO_SOCKET
 from regiment.sip.digest cimport ha2 as digest_ha2
 from regiment.uac.annex cimport annexes_free
 from regiment.uac.cells cimport NO_GROUP
@@ -37,6 +38,7 @@ from regiment.uac.security cimport security_verify
 
 from regiment.errors import LocalError
 from regiment import model
+from regiment.sip.request import MEDIASEC, request_uri_of
 from regiment.sip.uri import identity_uri
 from regiment.uac.destination import redirect_of
 from regiment.uac.endpoints import Endpoints
@@ -87,17 +89,30 @@ def first_auth(registration):
     return ""
 
 
+cdef class Face:
+    """What Via and Contact say of our side."""
+
+    def __init__(self, transport, number, socket, host, port):
+        self.transport = transport
+        self.number = number
+        self.is_stream = transport.is_stream
+        self.socket = <uint16_t>NO_SOCKET if self.is_stream else socket
+        self.host, self.port = host, port
+        self.local = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 cdef class PolicyState:
     """A policy made ready to be used by many registrations."""
 
-    def __init__(self, policy, Template template, Target target, socket):
+    def __init__(self, policy, Target target, face):
         self.policy = policy
-        self.template = template
+        self.templates = []
+        self.request_uri = request_uri_of(policy)
         self.target = target
-        self.socket = socket
+        self.face = face
         self.group_row = NO_GROUP
         self.line = policy.line
-        self.mediasec = template.mediasec
+        self.mediasec = policy.security_negotiation == MEDIASEC
         self.rules.expiration_s = policy.expiration
         self.rules.max_random_initial_delay_s = policy.max_random_initial_delay
         self.rules.retry_interval_s = policy.retry_interval
@@ -115,11 +130,21 @@ cdef class PolicyState:
     cdef int need_ha2(self, int algorithm) except -1:
         cdef bytes uri
         if not self.ha2_known[algorithm]:
-            uri = self.template.request_uri
+            uri = self.request_uri
             digest_ha2(algorithm, b"REGISTER", 8, PyBytes_AS_STRING(uri),
                        <uint32_t>PyBytes_GET_SIZE(uri), self.ha2[algorithm])
             self.ha2_known[algorithm] = True
         return 0
+
+    cdef Template template_for(self, list faces, uint32_t face):
+        """The template for one of our faces; made when it is asked for first."""
+        cdef Face seen
+        while <uint32_t>len(self.templates) <= face:
+            self.templates.append(None)
+        if self.templates[face] is None:
+            seen = <Face>faces[face]
+            self.templates[face] = Template(self.policy, seen.transport, seen.host, seen.port)
+        return <Template>self.templates[face]
 
 
 cdef class Population:
@@ -129,6 +154,7 @@ cdef class Population:
         self.instance_key = instance_key
         self.keyring = Keyring()
         self.policies = []
+        self.faces = []
         self.unused_policies = []
         self.unused = NO_SLOT
         self.lines = Lines()
@@ -413,11 +439,12 @@ cdef class Population:
             fill.verify = security_verify(record.annexes)
             fill.after_494 = record.code == 494 and record.rounds == 0
 
-    cdef int contact_of(self, Record* record, PolicyState policy, char* out) noexcept nogil:
+    cdef int contact_of(self, Record* record, PolicyState policy, char* out) except -2:
         """The Contact URI as it is sent."""
         cdef Fill fill
         self.fill_in(record, policy, &fill)
-        return policy.template.contact_into(out, CONTACT_BYTES_MAX, &fill)
+        return policy.template_for(self.faces, record.face).contact_into(
+            out, CONTACT_BYTES_MAX, &fill)
 
     cdef int note_reason(self, Record* record, const char* text, uint32_t length) noexcept nogil:
         """Keeps the reason phrase of a failure; no memory for it: goes without."""

@@ -9,6 +9,7 @@ cdef enum:
 
 cdef struct Address:
     Peer peer
+    uint16_t face                # how our side looks from there
     int64_t gated_until_ns       # a 503 with Retry-After came from it
     int64_t busy_until_ns        # a transaction towards it may run until then
 
@@ -18,8 +19,8 @@ cdef class Target:
     cdef readonly uint16_t port
     cdef readonly uint32_t registrations         # without those that only leave
     cdef readonly double max_rate
-    cdef bint is_literal
-    cdef uint16_t socket
+    cdef readonly tuple transports               # numbers of those that may carry requests to it
+    cdef bint is_literal, is_secure, is_strict
     # An address keeps its place as long as a transaction may need it, whatever the resolver says
     # meanwhile; `order` names the places of the present ones, best first.
     cdef Address* addresses
@@ -43,8 +44,8 @@ cdef class Target:
     cdef int next_free(self, int place, int64_t now_ns) noexcept nogil
     cdef int _pick(self, uint32_t start, int64_t now_ns) noexcept nogil
     # takes the answer of a lookup
-    cdef int take(self, list peers, int64_t now_ns) except -1
-    cdef int _place_for(self, const Peer* peer, uint32_t taken) except -1
+    cdef int take(self, list peers, list faces, int64_t now_ns) except -1
+    cdef int _place_for(self, const Peer* peer, uint16_t face, uint32_t taken) except -1
     cdef int _new_place(self) except -2
     # when the first of its addresses is free again; 0: one is free now
     cdef int64_t gate_ns(self, int64_t now_ns) noexcept nogil

@@ -8,17 +8,22 @@ from regiment.datagram cimport peer_from_bytes, same_peer
 cdef int64_t REUSE_OFF_NS = 3600 * 1_000_000_000
 
 
+cdef inline bint is_at(const Address* address, const Peer* peer, uint16_t face) noexcept nogil:
+    return address.face == face and same_peer(&address.peer, peer)
+
+
 cdef class Target:
     """One next hop. `label` is host[:port] of the server_uri, for metrics and people."""
 
-    def __init__(self, index, label, host, port, protocol, is_literal, socket):
+    def __init__(self, index, label, destination, transports, is_strict):
         self.index = index
         self.label = label
-        self.host = host
-        self.port = port
-        self.protocol = protocol
-        self.is_literal = is_literal
-        self.socket = socket
+        self.host, self.port = destination.host, destination.port
+        self.protocol = destination.protocol
+        self.is_literal = destination.is_literal
+        self.is_secure = destination.scheme == "sips"
+        self.transports = transports
+        self.is_strict = is_strict
         self.queue = Queue()
         self.departures = Queue()
         self.max_rate = -1.0
@@ -54,28 +59,30 @@ cdef class Target:
                 first = gated_until_ns
         return first
 
-    cdef int take(self, list peers, int64_t now_ns) except -1:
+    cdef int take(self, list peers, list faces, int64_t now_ns) except -1:
         cdef Peer peer
         cdef uint32_t count = 0
+        cdef uint16_t face
         cdef int place
-        for raw in peers[:ADDRESSES_MAX]:
+        for raw, face in zip(peers[:ADDRESSES_MAX], faces):
             peer_from_bytes(&peer, raw)
-            place = self._place_for(&peer, count)
-            if not same_peer(&self.addresses[place].peer, &peer):
+            place = self._place_for(&peer, face, count)
+            if not is_at(&self.addresses[place], &peer, face):
                 memset(&self.addresses[place], 0, sizeof(Address))
                 self.addresses[place].peer = peer
+                self.addresses[place].face = face
             self.order[count] = <uint8_t>place
             count += 1
         self.address_count = count
         return 0
 
-    cdef int _place_for(self, const Peer* peer, uint32_t taken) except -1:
+    cdef int _place_for(self, const Peer* peer, uint16_t face, uint32_t taken) except -1:
         """Where that peer stands; else a new place; else the one that is needed least long."""
         cdef int place, best = -1
         cdef uint32_t at
         cdef bint is_taken
         for place in range(self.places):
-            if same_peer(&self.addresses[place].peer, peer):
+            if is_at(&self.addresses[place], peer, face):
                 return place
         place = self._new_place()
         if place >= 0:

@@ -26,7 +26,7 @@ from regiment.errors import LocalError, RegimentError
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.net import resolver
 from regiment.net.address import family_of
-from regiment.uac.destination import TargetInfo
+from regiment.uac.destination import Place, TargetInfo
 from regiment.uac.engine import Engine
 from regiment.worker import control
 from regiment.worker.alarm import Alarm, die_with_parent
@@ -248,17 +248,20 @@ class Worker:
     async def _look_up(self, number: int) -> None:
         """Resolves a target's name in a thread and tells the core."""
         target = self._targets[number]
-        peers: list[bytes] = []
+        carrier = target.transports[0]
+        places: list[Place] = []
         reason = ""
         try:
-            family = family_of(self._shard.sockets[target.socket].address[0])
+            host, port = self._sockets.published[carrier]
+            family = family_of(self._shard.sockets[carrier].address[0])
             peers = await resolver.resolve(target.host, target.port, family)
+            places = [Place(peer, carrier, host, port) for peer in peers]
         except RegimentError as error:
             reason = str(error)
         except Exception as error:
             self.fail(error)
             return
-        self._engine.set_addresses(number, peers, time.monotonic_ns(), reason)
+        self._engine.set_addresses(number, places, time.monotonic_ns(), reason)
         self._shard.turn()
 
     # ---- the end

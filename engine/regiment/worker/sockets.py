@@ -16,6 +16,8 @@ class Sockets:
 
     def __init__(self, setup: control.Setup, shard: Shard, core: Any) -> None:
         self.bound: list[control.Bound] = []
+        self.published: dict[int, tuple[str, int]] = {}
+        """Number of a transport -> what Via and Contact say."""
         self.warnings: dict[str, None] = {}
         self._setup = setup
         self._shard = shard
@@ -60,9 +62,11 @@ class Sockets:
         host, port = opened.address
         self.bound.append(control.Bound(transport.name, host, port))
         external = transport.external_signaling_port
-        self._core.add_transport(
-            transport, listener.published_host, external + self._setup.index if external else port
+        published_port = external + self._setup.index if external else port
+        number = self._core.add_transport(
+            transport, len(self._shard.sockets) - 1, listener.published_host, published_port
         )
+        self.published[number] = (listener.published_host, published_port)
         asked = self._setup.receive_buffer_bytes, self._setup.send_buffer_bytes
         self.warnings |= dict.fromkeys(buffer_warnings(opened, *asked))
 
