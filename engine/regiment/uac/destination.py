@@ -54,6 +54,56 @@ class TargetInfo(msgspec.Struct, frozen=True, array_like=True):
     """RFC 3263's set of questions, not Asterisk's."""
 
 
+class AddressHealth(msgspec.Struct, frozen=True, array_like=True):
+    """One address of a target, as a worker has come to know it."""
+
+    address: str
+    """host:port, IPv6 in brackets."""
+    transport: str
+    """Name of the transport by which it is reached."""
+    protocol: str
+    state: str
+    """One of `ADDRESS_STATES`."""
+    outstanding: int = 0
+    """Transactions towards it that nothing has answered yet."""
+    window: int = 0
+    """So many may be; 0: no limit."""
+    gate_s: float = 0.0
+    """Until its Retry-After is over; 0: it is not gated."""
+    reason: str = ""
+    """Why it is not up, in one line; empty: nothing is known against it."""
+
+
+class Health(msgspec.Struct, frozen=True, array_like=True):
+    """How a target is, seen from one worker."""
+
+    index: int
+    """Of the target, as in `TargetInfo`."""
+    addresses: tuple[AddressHealth, ...] = ()
+    """Best first, without those that a lookup no longer gives."""
+    outstanding: int = 0
+    """Transactions towards all of its addresses."""
+    window: int = 0
+    """So many the governor allows; 0: no limit."""
+    rate: float = 0.0
+    """Attempts a second that the governor has learned; 0: it has not had to."""
+    gate_s: float = 0.0
+    """Until the target as a whole may be asked again; 0: now."""
+    retry_after_s: float = 0.0
+    """The last Retry-After that it sent; 0: none."""
+    waiting: int = 0
+    """Due attempts that wait for rate, window or gate."""
+    open: int = 0
+    """Connections that stand (TCP, TLS)."""
+    connecting: int = 0
+    reason: str = ""
+    """Why it has no address or no connection; empty: it has, or none was wanted yet."""
+
+
+ADDRESS_STATES = ("up", "unproven", "suspect", "gated", "down")
+"""Answers; has not answered yet; silent of late; asked for a pause; refused connections."""
+
+
 def is_address(host: str) -> bool:
     """An IPv4 or IPv6 literal (the latter without brackets)."""
     if ":" in host:
