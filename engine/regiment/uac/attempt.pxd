@@ -1,31 +1,16 @@
 # The life of an attempt: started, sent, answered or not, judged, planned anew.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from regiment.keyed cimport Key
 from regiment.sip.scanner cimport Message
 from regiment.timing.pacer cimport Grid
-from regiment.timing.wheel cimport Wheel
-from regiment.uac.cells cimport Cells
 from regiment.uac.ledger cimport Entry, Head
-from regiment.uac.notice cimport Notices
+from regiment.uac.passage cimport Passages
 from regiment.uac.policy cimport Result
 from regiment.uac.registration cimport PolicyState, Record
 from regiment.uac.target cimport Target
 
-cdef enum:
-    NOBODY = 0xFFFFFFFF        # end of the send ring
-
-cdef class Attempts(Notices):
-    cdef Wheel wheel           # a registration's timer: Timer E/F, or its next attempt
-    cdef Wheel gates           # a target's: when its governor lets somebody go again
-    cdef Cells cells
-    cdef uint64_t random       # state of the generator for jitter
-    cdef Key secret            # salts and tags are keyed hashes of a counter
-    cdef uint64_t secrets_used
+cdef class Attempts(Passages):
     cdef uint32_t cseq_base
     cdef Grid grid             # of refreshes
-    cdef uint32_t send_first, send_last
-    cdef list target_list, ready, wanted
-    cdef bint stopping
     cdef Entry* entries        # the ledger, by slot; not ours
     cdef uint32_t entry_count
     cdef Head* head            # of the ledger; NULL: there is none
@@ -33,8 +18,6 @@ cdef class Attempts(Notices):
     cdef dict pending          # slot -> what is to be done once it is free for that
     cdef uint32_t unsettled
 
-    cdef double uniform(self) noexcept nogil
-    cdef uint64_t secret_word(self) noexcept nogil
     cdef int set_state(self, Record* record, Target target, int event) except -1
     cdef bint is_going(self, const Record* record) noexcept nogil
     cdef int keep(self, uint32_t slot, int64_t due_ns) except -1
@@ -43,12 +26,9 @@ cdef class Attempts(Notices):
     cdef void plan(self, uint32_t slot, Record* record, int64_t due_ns) noexcept nogil
     cdef int enqueue(self, uint32_t slot, Record* record, Target target) except -1
     cdef void leave_queue(self, Record* record) noexcept
-    cdef int make_ready(self, Target target) except -1
-    cdef void want_addresses(self, Target target, int64_t now_ns)
-    cdef void push_send(self, uint32_t slot, Record* record) noexcept nogil
-    cdef int start(self, uint32_t slot, Target target, int64_t now_ns) except -1
-    cdef void aim(self, Record* record, Target target, int place) noexcept
-    cdef int request(self, uint32_t slot, Record* record, Target target, bint new_tag) except -1
+    cdef int start(self, uint32_t slot, Target target, int place, int64_t now_ns) except -1
+    cdef int request(self, uint32_t slot, Record* record, Target target, bint new_tag,
+                     bint is_answer, int64_t now_ns) except -1
     cdef int on_timer(self, uint32_t slot, int64_t now_ns) except -1
     cdef int on_final(self, uint32_t slot, const char* data, const Message* message,
                       int64_t received_ns, int64_t now_ns) except -1
@@ -63,7 +43,7 @@ cdef class Attempts(Notices):
     cdef bint is_refused_nonce(self, const Record* record, const Message* message) noexcept nogil
     cdef int count_refusal(self, Target target, int64_t now_ns) except -1
     cdef bint raise_expires(self, uint32_t slot, Record* record, Target target,
-                            const Message* message) except -1
+                            const Message* message, int64_t now_ns) except -1
     cdef bint again_after_494(self, const Record* record, PolicyState policy) noexcept
     cdef int succeed(self, uint32_t slot, Record* record, PolicyState policy, const char* data,
                      const Message* message, int64_t received_ns, int64_t now_ns) except -1

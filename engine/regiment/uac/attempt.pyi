@@ -2,8 +2,8 @@
 
 from typing_extensions import disjoint_base
 
-from regiment.uac.notice import Notices
+from regiment.uac.passage import Passages
 
 @disjoint_base
-class Attempts(Notices):
+class Attempts(Passages):
     """Records, timers and queues, and what moves a registration from one state to the next."""

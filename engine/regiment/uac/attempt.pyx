@@ -6,9 +6,8 @@ differently: credentials first, then another address, then what the code means (
 
 from libc.stdlib cimport free
 
-from regiment.keyed cimport keyed_word
 from regiment.metrics.scoreboard cimport record_ns
-from regiment.timing.pacer cimport grid_ns, next_random, unit_interval
+from regiment.timing.pacer cimport grid_ns
 from regiment.uac.affinity cimport take_affinity
 from regiment.uac.annex cimport annexes_free
 from regiment.uac.challenge cimport (
@@ -16,6 +15,7 @@ from regiment.uac.challenge cimport (
 )
 from regiment.uac.credentials cimport Nonce, nonces_free
 from regiment.uac.grant cimport granted_s
+from regiment.uac.health cimport is_given_up
 from regiment.uac.ledger cimport entry_pulse
 from regiment.uac.policy cimport (
     C_RESPONSE, C_TIMEOUT, C_UNREADABLE, K_INITIAL, K_REFRESH,
@@ -29,26 +29,17 @@ from regiment.uac.registration cimport (
 )
 from regiment.uac.security cimport forget_security_server, take_security_server
 from regiment.uac.transaction cimport (
-    TX_PROCEEDING, TX_REQUEST, TX_TIMER_E, TX_TIMER_F, TX_TRYING, next_timer_e_ms,
+    TX_PROCEEDING, TX_REQUEST, TX_TIMER_E, TX_TIMER_F, TX_TRANSPORT_ERROR, TX_TRYING,
+    next_timer_e_ms,
     transaction_advance,
 )
 
 cdef int64_t NS_PER_S = 1_000_000_000
 cdef int64_t NS_PER_MS = 1_000_000
-cdef int64_t LOOKUP_PAUSE_NS = 5_000_000_000
 
 
-cdef class Attempts(Notices):
+cdef class Attempts(Passages):
     """Records, timers and queues, and what moves a registration from one state to the next."""
-
-    cdef double uniform(self) noexcept nogil:
-        """[0, 1) with 53 random bits."""
-        return unit_interval(next_random(&self.random))
-
-    cdef uint64_t secret_word(self) noexcept nogil:
-        """A registrar sees our branches and tags, and must not learn those of other ones."""
-        self.secrets_used += 1
-        return keyed_word(&self.secret, self.secrets_used)
 
     cdef int set_state(self, Record* record, Target target, int event) except -1:
         cdef int old = record.state
@@ -93,40 +84,12 @@ cdef class Attempts(Notices):
         record.flags &= ~IN_QUEUE
         self.cells.gated[0] -= 1
 
-    cdef int make_ready(self, Target target) except -1:
-        """The next launch() looks at its queues."""
-        if not target.ready:
-            target.ready = True
-            self.ready.append(target)
-        return 0
-
-    cdef void want_addresses(self, Target target, int64_t now_ns):
-        if target.resolving:
-            return
-        if target.resolved_ns and now_ns - target.resolved_ns < LOOKUP_PAUSE_NS and (
-                target.address_count):
-            return
-        target.resolving = True
-        self.wanted.append(target.index)
-
-    cdef void push_send(self, uint32_t slot, Record* record) noexcept nogil:
-        if record.flags & IN_SEND:
-            return
-        record.flags |= IN_SEND
-        record.send_next = NOBODY
-        if self.send_first == NOBODY:
-            self.send_first = slot
-        else:
-            self.records[self.send_last].send_next = slot
-        self.send_last = slot
-
     # ------------------------------------------------------------------ start
 
-    cdef int start(self, uint32_t slot, Target target, int64_t now_ns) except -1:
-        """The governor lets it go."""
+    cdef int start(self, uint32_t slot, Target target, int place, int64_t now_ns) except -1:
+        """The governor lets it go, to that address."""
         cdef Record* record = &self.records[slot]
         cdef PolicyState policy = <PolicyState>self.policies[record.policy]
-        cdef int address
         record.flags &= ~(REPEATED | FALLBACK_423)
         self.note_lapse(record, target, now_ns)
         if self.is_going(record):
@@ -143,23 +106,17 @@ cdef class Attempts(Notices):
             else:
                 record.kind = K_RETRY
             self.set_state(record, target, R_START)
-        address = target.first_free(now_ns)
-        self.aim(record, target, max(address, 0))
+        self.aim(record, target, place)
         record.rounds = record.raises = 0
         record.started_ns = 0
         if record.nonce != NULL and not (
                 policy.rules.nonce_reuse and target.reuse_allowed(now_ns)):
             nonces_free(&record.nonce)
-        return self.request(slot, record, target, True)
+        return self.request(slot, record, target, True, False, now_ns)
 
-    cdef void aim(self, Record* record, Target target, int place) noexcept:
-        """Its next request goes to that address, and shows our side as seen from there."""
-        record.address = <unsigned char>place
-        if place < target.places:
-            record.face = target.addresses[place].face
-
-    cdef int request(self, uint32_t slot, Record* record, Target target, bint new_tag) except -1:
-        """A new transaction: CSeq + 1, a branch of its own; sent by the next send()."""
+    cdef int request(self, uint32_t slot, Record* record, Target target, bint new_tag,
+                     bint is_answer, int64_t now_ns) except -1:
+        """A new transaction: CSeq + 1, a branch of its own; sent as soon as it may be."""
         cdef Nonce* nonce = record.nonce
         cdef int actions = 0
         record.cseq += 1
@@ -187,8 +144,7 @@ cdef class Attempts(Notices):
             entry_pulse(&self.entries[slot], record.call_id, record.cseq, record.last_nc,
                         record.last_mark)
         self.wheel.cancel(slot)
-        self.push_send(slot, record)
-        return 0
+        return self.dispatch(slot, record, target, is_answer, now_ns)
 
     # ------------------------------------------------------------------ time
 
@@ -203,6 +159,9 @@ cdef class Attempts(Notices):
             record.transaction = <unsigned char>transaction_advance(
                 record.transaction, TX_TIMER_F, False, &actions)
             return self.on_error(slot, 408, C_TIMEOUT, now_ns)
+        if is_given_up(&policy.target.addresses[record.address], now_ns) and (
+                self.move_on(slot, now_ns)):
+            return 0
         record.transaction = <unsigned char>transaction_advance(
             record.transaction, TX_TIMER_E, False, &actions)
         record.timer_e_ms = next_timer_e_ms(record.transaction, record.timer_e_ms)
@@ -221,6 +180,7 @@ cdef class Attempts(Notices):
         result.cause = <unsigned char>cause
         result.retry_after_s = -1
         record.answered_ns = now_ns
+        self.vacate(record, policy.target, now_ns)
         if self.next_address(slot, record, policy.target, now_ns):
             return 0
         if cause == C_TIMEOUT:
@@ -239,8 +199,20 @@ cdef class Attempts(Notices):
         self.aim(record, target, address)
         nonces_free(&record.nonce)
         forget_security_server(&record.annexes)      # it was agreed with the other one
-        self.request(slot, record, target, False)
+        self.request(slot, record, target, False, False, now_ns)
         return True
+
+    cdef bint move_on(self, uint32_t slot, int64_t now_ns) except -1:
+        cdef Record* record = &self.records[slot]
+        cdef Target target = (<PolicyState>self.policies[record.policy]).target
+        cdef int actions = 0
+        if target.next_free(record.address, now_ns) < 0:
+            return False
+        record.transaction = <unsigned char>transaction_advance(
+            record.transaction, TX_TRANSPORT_ERROR, False, &actions)
+        record.answered_ns = now_ns
+        self.vacate(record, target, now_ns)
+        return self.next_address(slot, record, target, now_ns)
 
     # ------------------------------------------------------------------ responses
 
@@ -269,7 +241,7 @@ cdef class Attempts(Notices):
             if self.answer(slot, record, target, data, message, now_ns):
                 return 0
         elif code == 423:
-            if self.raise_expires(slot, record, target, message):
+            if self.raise_expires(slot, record, target, message, now_ns):
                 return 0
         elif code == 408 or code == 503:
             if self.next_address(slot, record, target, now_ns):
@@ -278,7 +250,7 @@ cdef class Attempts(Notices):
             record.flags |= REPEATED
             self.count_refusal(target, now_ns)
             nonces_free(&record.nonce)
-            return self.request(slot, record, target, False)
+            return self.request(slot, record, target, False, True, now_ns)
         self.note_reason(record, data + message.reason.start, message.reason.length)
         return self.fail(slot, record, policy, &result, now_ns)
 
@@ -295,7 +267,7 @@ cdef class Attempts(Notices):
         if verdict != ANSWERED and verdict != STALE_ANSWERED:
             return False
         record.rounds += 1
-        self.request(slot, record, target, False)
+        self.request(slot, record, target, False, True, now_ns)
         return True
 
     cdef bint is_refused_nonce(self, const Record* record, const Message* message) noexcept nogil:
@@ -312,7 +284,7 @@ cdef class Attempts(Notices):
         return 0
 
     cdef bint raise_expires(self, uint32_t slot, Record* record, Target target,
-                            const Message* message) except -1:
+                            const Message* message, int64_t now_ns) except -1:
         """423 (RFC 3261 10.2.8): ask for Min-Expires at once, without credentials."""
         cdef int64_t wanted = message.min_expires
         if record.kind == K_UNREGISTER or record.raises >= ROUNDS_MAX:
@@ -327,7 +299,7 @@ cdef class Attempts(Notices):
         record.requested_s = <uint32_t>wanted
         record.raises += 1
         nonces_free(&record.nonce)
-        self.request(slot, record, target, True)
+        self.request(slot, record, target, True, True, now_ns)
         return True
 
     cdef bint again_after_494(self, const Record* record, PolicyState policy) noexcept:

@@ -122,12 +122,12 @@ cdef class Changes(Exchange):
         destination = destination_of(
             policy, frozenset([self.transports[number][0].protocol for number in numbers]))
         is_strict = policy.dns == "rfc3263"
-        key = (*destination, numbers, is_strict)
+        key = (*destination, numbers, is_strict, policy.failover)
         cdef Target target = self.target_by_key.get(key)
         if target is None:
             target = Target(
                 len(self.target_list), label_of(policy.server_uri), destination, numbers,
-                is_strict)
+                is_strict, policy.failover == "fast")
             self.target_list.append(target)
             self.target_by_key[key] = target
             self.gates.resize(<uint32_t>len(self.target_list))

@@ -11,7 +11,7 @@ from libc.string cimport memset
 from regiment.datagram cimport Batch
 from regiment.metrics.scoreboard cimport Scoreboard
 from regiment.timing.wheel cimport Wheel
-from regiment.uac.attempt cimport NOBODY
+from regiment.uac.passage cimport NOBODY
 from regiment.uac.cells cimport ENDPOINT_ROWS, GROUP_ROWS, Cells
 from regiment.uac.exchange cimport AHEAD
 from regiment.uac.governor cimport (
@@ -56,7 +56,8 @@ cdef class Engine(Inquiry):
         self.keyring.mark_key.k0 = int.from_bytes(keyed[:8], "big")
         self.keyring.mark_key.k1 = int.from_bytes(keyed[8:], "big")
         self.cseq_base = cseq_base
-        self.send_first = self.send_last = NOBODY
+        self.sending.first = self.sending.last = NOBODY
+        self.sweeps = []
         self.target_list, self.ready, self.wanted, self.noted = [], [], [], []
         self.transports = []
         self.face_by_key = {}
@@ -233,9 +234,12 @@ cdef class Engine(Inquiry):
         while True:
             count = self.gates.expire(now, fired, FIRED_MAX)
             for at in range(count):
+                self.look_after(<Target>self.target_list[fired[at]], now)
                 self._drain(<Target>self.target_list[fired[at]], now)
             if count < FIRED_MAX:
                 break
+        if self.sweeps:
+            self.sweep(now)
         if self.ready:
             for target in self.ready:
                 (<Target>target).ready = False
@@ -244,29 +248,28 @@ cdef class Engine(Inquiry):
 
     cdef int _drain(self, Target target, int64_t now_ns) except -1:
         """Starts who may start; leaves the target's gate armed if somebody still waits."""
-        cdef int64_t opens_ns, registering_ns, departing_ns
+        cdef int64_t registering_ns, departing_ns
         if target.address_count == 0 and (target.queue.count or target.departures.count):
             if self.stopping:
                 self._fail_queued(target, now_ns, "")
             else:
                 self.want_addresses(target, now_ns)
             return 0
-        opens_ns = target.gate_ns(now_ns)
-        departing_ns = self._let_go(target, target.departures, &target.departure_bucket, opens_ns,
-                                    now_ns)
-        registering_ns = self._let_go(target, target.queue, &target.bucket, opens_ns, now_ns)
+        departing_ns = self._let_go(target, target.departures, &target.departure_bucket, now_ns)
+        registering_ns = self._let_go(target, target.queue, &target.bucket, now_ns)
         if departing_ns == 0 or 0 < registering_ns < departing_ns:
             departing_ns = registering_ns
         if departing_ns:
-            self.gates.arm(target.index, departing_ns)
+            self.arm_gate(target, departing_ns)
         return 0
 
-    cdef int64_t _let_go(self, Target target, Queue queue, Bucket* bucket, int64_t opens_ns,
+    cdef int64_t _let_go(self, Target target, Queue queue, Bucket* bucket,
                          int64_t now_ns) except -1:
         """Starts those of one queue that its bucket allows; when the next may, 0: none waits."""
         cdef uint32_t slot
         cdef Record* record
         cdef Target its_target
+        cdef int place
         while queue.count:
             slot = queue.items[0].slot
             record = &self.records[slot]
@@ -277,18 +280,22 @@ cdef class Engine(Inquiry):
                 self.leave_queue(record)
                 self.enqueue(slot, record, its_target)
                 continue
-            if opens_ns:
-                return opens_ns
+            place = target.choose_any(now_ns) if queue is target.departures else (
+                target.choose(now_ns))
+            if place < 0:
+                return target.opens_ns
             if not bucket_take(bucket, now_ns):
                 return bucket_ready_ns(bucket)
             queue.pop()
             self.leave_queue(record)
-            self.start(slot, target, now_ns)
+            self.start(slot, target, place, now_ns)
         return 0
 
     def deadline_ns(self):
         cdef int64_t timers = self.wheel.deadline_ns()
         cdef int64_t gates = self.gates.deadline_ns()
+        if self.sweeps:
+            return 0                     # at once
         if timers < 0 or 0 <= gates < timers:
             return gates
         return timers
@@ -313,6 +320,9 @@ cdef class Engine(Inquiry):
             self._empty_queue(<Target>target)
             self.set_departure_rate((<Target>target).index, rate)
             self.gates.cancel((<Target>target).index)
+            (<Target>target).watch_ns = 0
+            for place in range((<Target>target).places):
+                self.release(<Target>target, place, now)
             if (<Target>target).departures.count:
                 self.make_ready(<Target>target)
         for slot in range(self.count):

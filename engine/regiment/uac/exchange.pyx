@@ -16,11 +16,11 @@ from regiment.sip.branch cimport BRANCH_BYTES, read_branch
 from regiment.sip.field cimport Span
 from regiment.sip.request cimport Fill, Template
 from regiment.sip.scanner cimport M_REGISTER, SCAN_OK, scan
-from regiment.uac.attempt cimport NOBODY
+from regiment.uac.passage cimport NOBODY
 from regiment.uac.challenge cimport credentials_bound, write_credentials
 from regiment.uac.inbound cimport MEANS_ANYBODY, MEANS_NOBODY, MEANS_ONE, line_in
 from regiment.uac.policy cimport C_TRANSPORT, K_UNREGISTER
-from regiment.uac.registration cimport Face, ICMP_ONCE, IN_SEND, LEAVING, SENT
+from regiment.uac.registration cimport Face, ICMP_ONCE, LEAVING, SENT
 from regiment.uac.transaction cimport (
     TX_1XX, TX_FINAL, TX_PROCEEDING, TX_TRANSPORT_ERROR, TX_TRYING, transaction_advance,
 )
@@ -129,6 +129,7 @@ cdef class Exchange(Attempts):
         cdef int64_t slot = self._own_slot(
             datagram.data + message.via_branch.start, message.via_branch.length)
         cdef Record* record
+        cdef Target target
         cdef int actions = 0
         cdef int64_t received_ns
         if slot < 0:
@@ -142,6 +143,8 @@ cdef class Exchange(Attempts):
             self.cells.discarded[1] += 1
             return 0
         self.cells.responses[message.status - 100] += 1
+        target = (<PolicyState>self.policies[record.policy]).target
+        self.heard(record, target, now_ns)
         if message.status < 200:
             record.transaction = <unsigned char>transaction_advance(
                 record.transaction, TX_1XX, False, &actions)
@@ -154,6 +157,7 @@ cdef class Exchange(Attempts):
             received_ns = now_ns
         record_ns(self.cells.transaction[message.status // 100 - 2], received_ns - record.sent_ns)
         record.answered_ns = received_ns
+        self.vacate(record, target, now_ns)
         self.wheel.cancel(<uint32_t>slot)
         self.said, self.said_data = message, datagram.data
         self.on_final(<uint32_t>slot, datagram.data, message, received_ns, now_ns)
@@ -247,17 +251,15 @@ cdef class Exchange(Attempts):
         cdef int written
         if self.replies.count and self._forward_replies(outbox) == 0:
             return True
-        while self.send_first != NOBODY:
-            slot = self.send_first
+        while self.sending.first != NOBODY:
+            slot = self.sending.first
             self._fetch(self.records[slot].send_next)
             written = self._send_one(slot, outbox, now)
             if written < 0:
                 return True
-            self.send_first = self.records[slot].send_next
-            self.records[slot].flags &= ~IN_SEND
+            self.take_first(&self.sending)
             if self.records[slot].flags & LEAVING:
                 self.retire(slot)
-        self.send_last = NOBODY
         return False
 
     cdef int _forward_replies(self, Batch outbox) except -1:

@@ -32,6 +32,7 @@ cdef enum Flag:
     UNUSED = 8192          # the slot is free
     MOVING = 16384         # its binding goes first, then it registers anew
     GHOST = 32768          # another record has its name now
+    OCCUPIES = 65536       # its transaction is counted at its address
     GOING = 64 | 128 | 16384        # LEAVING, HELD or MOVING: no binding is wanted
 
 cdef enum:

@@ -1,17 +1,12 @@
 # Where registrations go: one next hop with its addresses, its rate and those that wait for it.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from regiment.datagram cimport Peer
+from regiment.uac.health cimport Address
 from regiment.uac.governor cimport Bucket, Queue
 
 cdef enum:
     ADDRESSES_MAX = 32           # how many of a lookup's addresses are kept
     PLACES = 64                  # addresses remembered: those, and former ones still in use
-
-cdef struct Address:
-    Peer peer
-    uint16_t face                # how our side looks from there
-    int64_t gated_until_ns       # a 503 with Retry-After came from it
-    int64_t busy_until_ns        # a transaction towards it may run until then
 
 cdef class Target:
     cdef readonly uint32_t index
@@ -33,22 +28,24 @@ cdef class Target:
     cdef Queue queue             # who waits to register
     cdef Bucket departure_bucket
     cdef Queue departures        # who waits to un-REGISTER
+    cdef bint is_watched         # silence makes an address suspect (@failover=fast)
+    cdef int64_t watch_ns        # when one of them is to be looked at; 0: none is
+    cdef int64_t opens_ns        # what choose() has found: when to ask again; 0: an event tells
     cdef int row
     cdef uint32_t states[8]
     cdef uint8_t refusals        # cached nonces refused in a row
     cdef int64_t reuse_off_until_ns
 
-    # the place of the first address that is not gated, in order; -1: none
-    cdef int first_free(self, int64_t now_ns) noexcept nogil
-    # the same among those that stand after the one at `place`
+    # the place that the next attempt goes to; -1: none has room, opens_ns says when to ask again
+    cdef int choose(self, int64_t now_ns) noexcept nogil
+    # the same for an un-REGISTER, which waits for a gate, but for no room
+    cdef int choose_any(self, int64_t now_ns) noexcept nogil
+    # the first that is neither gated nor suspect among those after the one at `place`; -1: none
     cdef int next_free(self, int place, int64_t now_ns) noexcept nogil
-    cdef int _pick(self, uint32_t start, int64_t now_ns) noexcept nogil
     # takes the answer of a lookup
     cdef int take(self, list peers, list faces, int64_t now_ns) except -1
     cdef int _place_for(self, const Peer* peer, uint16_t face, uint32_t taken) except -1
     cdef int _new_place(self) except -2
-    # when the first of its addresses is free again; 0: one is free now
-    cdef int64_t gate_ns(self, int64_t now_ns) noexcept nogil
     cdef bint reuse_allowed(self, int64_t now_ns) noexcept nogil
     # a cached nonce was refused; True: reuse was switched off by this
     cdef bint reuse_refused(self, int64_t now_ns) noexcept nogil

@@ -1,9 +1,8 @@
 """A target: scheme, host, port and transport of a next hop, shared by many registrations."""
 
 from libc.stdlib cimport free, realloc
-from libc.string cimport memset
-
 from regiment.datagram cimport peer_from_bytes, same_peer
+from regiment.uac.health cimport address_init, has_room
 
 cdef int64_t REUSE_OFF_NS = 3600 * 1_000_000_000
 
@@ -15,7 +14,7 @@ cdef inline bint is_at(const Address* address, const Peer* peer, uint16_t face) 
 cdef class Target:
     """One next hop. `label` is host[:port] of the server_uri, for metrics and people."""
 
-    def __init__(self, index, label, destination, transports, is_strict):
+    def __init__(self, index, label, destination, transports, is_strict, is_watched):
         self.index = index
         self.label = label
         self.host, self.port = destination.host, destination.port
@@ -24,6 +23,7 @@ cdef class Target:
         self.is_secure = destination.scheme == "sips"
         self.transports = transports
         self.is_strict = is_strict
+        self.is_watched = is_watched
         self.queue = Queue()
         self.departures = Queue()
         self.max_rate = -1.0
@@ -31,33 +31,52 @@ cdef class Target:
     def __dealloc__(self):
         free(self.addresses)
 
-    cdef int first_free(self, int64_t now_ns) noexcept nogil:
-        return self._pick(0, now_ns)
+    cdef int choose(self, int64_t now_ns) noexcept nogil:
+        cdef Address* address
+        cdef int last = -1                       # the best of the suspect ones
+        cdef uint32_t at
+        self.opens_ns = 0
+        for at in range(self.address_count):
+            address = &self.addresses[self.order[at]]
+            if address.gated_until_ns > now_ns:
+                if self.opens_ns == 0 or address.gated_until_ns < self.opens_ns:
+                    self.opens_ns = address.gated_until_ns
+            elif address.probe_ns == 0:
+                # where it has no room, nobody goes elsewhere: an answer or a verdict comes soon
+                return self.order[at] if has_room(address) else -1
+            elif address.probe_ns <= now_ns and address.outstanding == 0:
+                return self.order[at]
+            elif last < 0 and has_room(address):
+                last = self.order[at]
+        return last
+
+    cdef int choose_any(self, int64_t now_ns) noexcept nogil:
+        cdef Address* address
+        cdef int last = -1
+        cdef uint32_t at
+        self.opens_ns = 0
+        for at in range(self.address_count):
+            address = &self.addresses[self.order[at]]
+            if address.gated_until_ns > now_ns:
+                if self.opens_ns == 0 or address.gated_until_ns < self.opens_ns:
+                    self.opens_ns = address.gated_until_ns
+            elif address.probe_ns == 0:
+                return self.order[at]
+            elif last < 0:
+                last = self.order[at]
+        return last
 
     cdef int next_free(self, int place, int64_t now_ns) noexcept nogil:
-        cdef uint32_t at
+        cdef const Address* address
+        cdef uint32_t at, start = 0
         for at in range(self.address_count):
             if self.order[at] == place:
-                return self._pick(at + 1, now_ns)
-        return self._pick(0, now_ns)
-
-    cdef int _pick(self, uint32_t start, int64_t now_ns) noexcept nogil:
-        cdef uint32_t at
+                start = at + 1
         for at in range(start, self.address_count):
-            if self.addresses[self.order[at]].gated_until_ns <= now_ns:
+            address = &self.addresses[self.order[at]]
+            if address.gated_until_ns <= now_ns and address.probe_ns == 0:
                 return self.order[at]
         return -1
-
-    cdef int64_t gate_ns(self, int64_t now_ns) noexcept nogil:
-        cdef int64_t gated_until_ns, first = 0
-        cdef uint32_t at
-        for at in range(self.address_count):
-            gated_until_ns = self.addresses[self.order[at]].gated_until_ns
-            if gated_until_ns <= now_ns:
-                return 0
-            if first == 0 or gated_until_ns < first:
-                first = gated_until_ns
-        return first
 
     cdef int take(self, list peers, list faces, int64_t now_ns) except -1:
         cdef Peer peer
@@ -67,8 +86,10 @@ cdef class Target:
         for raw, face in zip(peers[:ADDRESSES_MAX], faces):
             peer_from_bytes(&peer, raw)
             place = self._place_for(&peer, face, count)
+            if place < 0:
+                break                            # every place is in use
             if not is_at(&self.addresses[place], &peer, face):
-                memset(&self.addresses[place], 0, sizeof(Address))
+                address_init(&self.addresses[place], self.is_watched)
                 self.addresses[place].peer = peer
                 self.addresses[place].face = face
             self.order[count] = <uint8_t>place
@@ -77,7 +98,8 @@ cdef class Target:
         return 0
 
     cdef int _place_for(self, const Peer* peer, uint16_t face, uint32_t taken) except -1:
-        """Where that peer stands; else a new place; else the one that is needed least long."""
+        """Where that peer stands; else a new place; else the one that is needed least long; -1:
+        transactions run towards all of them."""
         cdef int place, best = -1
         cdef uint32_t at
         cdef bint is_taken
@@ -88,7 +110,7 @@ cdef class Target:
         if place >= 0:
             return place
         for place in range(self.places):
-            is_taken = False
+            is_taken = self.addresses[place].outstanding != 0
             for at in range(taken):
                 is_taken |= self.order[at] == place
             if not is_taken and (best < 0 or self.addresses[place].busy_until_ns
@@ -105,7 +127,7 @@ cdef class Target:
         if addresses == NULL:
             raise MemoryError
         self.addresses = addresses
-        memset(&addresses[self.places], 0, sizeof(Address))
+        address_init(&addresses[self.places], self.is_watched)
         self.places += 1
         return self.places - 1
 
