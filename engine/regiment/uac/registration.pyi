@@ -2,8 +2,8 @@
 
 from typing_extensions import disjoint_base
 
+from regiment import model
 from regiment.model import Policy, Registration
-from regiment.sip.request import Template
 from regiment.uac.target import Target
 
 EVENTS: tuple[str, ...]
@@ -12,11 +12,26 @@ def first_auth(registration: Registration) -> str:
     """The first name in its `outbound_auth`; empty: there is none."""
 
 @disjoint_base
+class Face:
+    """What Via and Contact say of our side: the same for many addresses."""
+
+    transport: model.Transport
+    number: int
+    """Of the transport."""
+    host: str
+    port: int
+    local: str
+    """host:port."""
+    def __init__(
+        self, transport: model.Transport, number: int, socket: int, host: str, port: int
+    ) -> None: ...
+
+@disjoint_base
 class PolicyState:
     """A policy made ready to be used by many registrations."""
 
     policy: Policy
-    def __init__(self, policy: Policy, template: Template, target: Target, socket: int) -> None: ...
+    def __init__(self, policy: Policy, target: Target, face: int) -> None: ...
 
 @disjoint_base
 class Population:

@@ -38,7 +38,7 @@ from regiment.uac.security cimport security_verify
 
 from regiment.errors import LocalError
 from regiment import model
-from regiment.sip.request import MEDIASEC, request_uri_of
+from regiment.sip import request
 from regiment.sip.uri import identity_uri
 from regiment.uac.destination import redirect_of
 from regiment.uac.endpoints import Endpoints
@@ -107,12 +107,12 @@ cdef class PolicyState:
     def __init__(self, policy, Target target, face):
         self.policy = policy
         self.templates = []
-        self.request_uri = request_uri_of(policy)
+        self.request_uri = request.request_uri_of(policy)
         self.target = target
         self.face = face
         self.group_row = NO_GROUP
         self.line = policy.line
-        self.mediasec = policy.security_negotiation == MEDIASEC
+        self.mediasec = policy.security_negotiation == request.MEDIASEC
         self.rules.expiration_s = policy.expiration
         self.rules.max_random_initial_delay_s = policy.max_random_initial_delay
         self.rules.retry_interval_s = policy.retry_interval

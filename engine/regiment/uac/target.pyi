@@ -2,6 +2,8 @@
 
 from typing_extensions import disjoint_base
 
+from regiment.uac.destination import Destination
+
 @disjoint_base
 class Target:
     """One next hop. `label` is host[:port] of the server_uri, for metrics and people."""
@@ -13,13 +15,14 @@ class Target:
     port: int
     registrations: int
     max_rate: float
+    transports: tuple[int, ...]
+    """Numbers of those that may carry requests to it."""
     def __init__(
         self,
         index: int,
         label: str,
-        host: str,
-        port: int,
-        protocol: str,
-        is_literal: bool,
-        socket: int,
+        destination: Destination,
+        transports: tuple[int, ...],
+        is_strict: bool,
+        is_watched: bool,
     ) -> None: ...
