@@ -1,4 +1,4 @@
-"""The tests' own authority issues what OpenSSL takes, or refuses for the one thing that is wrong."""
+"""The tests' own authority issues what OpenSSL takes, or refuses for one reason alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime
 import ssl
 
 import pytest
+
 from authority import DAY, Authority, Issued
 
 NOW = datetime.datetime.now(datetime.UTC)

@@ -139,10 +139,10 @@ def test_request_uri_of_another_scheme_gets_416() -> None:
 
 def test_require_gets_420_that_names_what_is_not_supported() -> None:
     client = open_registrar()
-    extra = "Require: path, outbound\r\nSupported: path\r\nRequire: gruu\r\n"
+    extra = "Require: path, pref\r\nSupported: path\r\nRequire: outbound, gruu\r\n"
     reply = client.ask(client.request(extra=extra))
     assert reply.status == 420
-    assert reply.all("Unsupported") == ["outbound", "gruu"]
+    assert reply.all("Unsupported") == ["pref", "gruu"]
     assert len(client.engine) == 0
 
 

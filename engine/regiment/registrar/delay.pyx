@@ -5,11 +5,11 @@ While an answer waits, a retransmission of its request is absorbed, as a server 
 state Trying does (RFC 3261 section 17.2.2). This is the slow path: it may allocate.
 """
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from regiment.datagram cimport Batch, Peer
+from regiment.datagram cimport Batch, Datagram
 from regiment.timing.wheel cimport Wheel
 
 cdef enum:
@@ -33,7 +33,7 @@ cdef class DelayLine:
     def __len__(self):
         return self.count
 
-    cdef bint put(self, const char* data, uint32_t length, const Peer* peer, uint16_t socket,
+    cdef bint put(self, const char* data, uint32_t length, const Datagram* item,
                   uint64_t transaction, int64_t due_ns) except -1:
         cdef Waiting* place
         cdef uint32_t number
@@ -49,8 +49,9 @@ cdef class DelayLine:
         self.free_head = place.next_free
         memcpy(place.data, data, length)
         place.length = length
-        place.peer = peer[0]
-        place.socket = socket
+        place.peer = item.peer
+        place.socket = item.socket
+        place.flow = item.flow
         place.transaction = transaction
         self.count += 1
         self.transactions[transaction] = number
@@ -78,6 +79,7 @@ cdef bint _leave(DelayLine self, uint32_t number, Batch queue) except -1:
         return 0
     memcpy(room, place.data, place.length)
     queue.commit(place.length, &place.peer, place.socket)
+    queue.items[queue.count - 1].flow = place.flow
     self.transactions.pop(place.transaction, None)
     free(place.data)
     place.data = NULL

@@ -98,6 +98,7 @@ cdef class Engine:
                 return True
             memcpy(room, item.data, item.length)
             outbox.commit(item.length, &item.peer, item.socket)
+            outbox.items[outbox.count - 1].flow = item.flow
             queue.cursor += 1
         queue.clear()
         return False

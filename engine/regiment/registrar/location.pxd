@@ -11,6 +11,7 @@ cdef struct Binding:             # one allocation: the text lies behind the stru
     int64_t expires_ns
     uint64_t call_id             # keyed hash of the Call-ID
     uint64_t transaction         # of the request that set it last
+    uint64_t flow_key            # outbound.flow_key; 0: it is known by its URI
     uint64_t nonce               # that its credentials were for, and the nc they had
     uint32_t nc
     uint32_t cseq
@@ -51,8 +52,10 @@ cdef class Location:
     cdef uint32_t open(self, uint64_t high, uint64_t low) except? 0xffffffff
     # Takes away what has expired by now; counts it.
     cdef void sweep(self, uint32_t aor, int64_t now_ns) noexcept nogil
-    # The binding of one URI (RFC 3261 section 19.1.4), or NULL.
-    cdef Binding* binding(self, uint32_t aor, const char* uri, uint32_t length) noexcept nogil
+    # The binding of one flow, or where `flow_key` is 0 of one URI (RFC 3261 section 19.1.4) among
+    # those that are known by it; NULL: none.
+    cdef Binding* binding(self, uint32_t aor, const char* uri, uint32_t length,
+                          uint64_t flow_key) noexcept nogil
     # Adds a binding behind the others (`old` NULL) or gives an old one these texts; NULL: no
     # memory, and nothing changed. Counts it as added or refreshed. `old` is not valid any more.
     cdef Binding* put(self, uint32_t aor, Binding* old, const char* uri, uint32_t uri_length,

@@ -92,16 +92,22 @@ cdef class Location:
                 self.remove(aor, binding, CHANGE_EXPIRED)
             binding = after
 
-    cdef Binding* binding(self, uint32_t aor, const char* uri, uint32_t length) noexcept nogil:
+    cdef Binding* binding(self, uint32_t aor, const char* uri, uint32_t length,
+                          uint64_t flow_key) noexcept nogil:
         cdef Binding* each = self.aors[aor].first
+        if flow_key:
+            while each != NULL and each.flow_key != flow_key:
+                each = each.next
+            return each
         # the same bytes first: a client that refreshes writes what it wrote before
         while each != NULL:
-            if each.uri_length == length and memcmp(each.text, uri, length) == 0:
+            if (each.flow_key == 0 and each.uri_length == length
+                    and memcmp(each.text, uri, length) == 0):
                 return each
             each = each.next
         each = self.aors[aor].first
         while each != NULL:
-            if uri_equal(each.text, each.uri_length, uri, length):
+            if each.flow_key == 0 and uri_equal(each.text, each.uri_length, uri, length):
                 return each
             each = each.next
         return NULL

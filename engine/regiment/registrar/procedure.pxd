@@ -32,11 +32,15 @@ cdef class Procedure:
     cdef Key transaction_key
     cdef Key aor_key
     cdef Key call_id_key
+    cdef Key flow_hash           # of instance-id and reg-id (outbound.pxd)
     cdef Limits limits
     cdef bint match_user
     cdef list domains
     cdef bytes tail              # Server and Content-Length
     cdef bytes service_route
+    cdef int outbound            # Outbound
+    cdef bytes supported         # headers of the answer to OPTIONS
+    cdef bytes outbound_headers  # of a 200 for a flow (RFC 5626 section 6)
     cdef bytes date              # the header line of this second, or b""
     cdef dict notices            # text -> was told
 

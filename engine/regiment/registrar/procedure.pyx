@@ -14,6 +14,7 @@ from libc.string cimport memcmp, strlen
 
 from regiment.errors import LocalError
 from regiment.registrar import counts
+from regiment.registrar.settings import OUTBOUND
 
 from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 
@@ -49,6 +50,11 @@ from regiment.registrar.delay cimport DelayLine
 from regiment.keyed cimport Key, derive_key, keyed_hash
 from regiment.registrar.keyring cimport Keyring
 from regiment.registrar.location cimport NO_AOR, Binding, Location
+from regiment.registrar.outbound cimport (
+    OUTBOUND_REFUSE,
+    OUTBOUND_YES,
+    judge_outbound,
+)
 from regiment.registrar.script cimport (
     SCOPE_ANY,
     SCOPE_INITIAL,
@@ -98,6 +104,7 @@ cdef class Procedure:
         self.transaction_key = derive_key(seed, b"transaction")
         self.aor_key = derive_key(seed, b"aor")
         self.call_id_key = derive_key(seed, b"call-id")
+        self.flow_hash = derive_key(seed, b"flow")
         lifetime_ns = round(settings.nonce_lifetime_s * 1e9)
         self.location = Location(max(lifetime_ns, TIMER_J_NS), max_aors)
         self.location.cells = self.cells
@@ -118,6 +125,11 @@ cdef class Procedure:
         self.tail = f"{server}Content-Length: 0\r\n\r\n".encode()
         routes = "".join(f"Service-Route: {route}\r\n" for route in settings.service_route)
         self.service_route = routes.encode()
+        self.outbound = OUTBOUND.index(settings.outbound)
+        timer = f"Flow-Timer: {settings.flow_timer_s}\r\n" if settings.flow_timer_s else ""
+        tags = "path, outbound" if self.outbound == OUTBOUND_YES else "path"
+        self.supported = f"Allow: REGISTER, OPTIONS\r\nSupported: {tags}\r\n".encode()
+        self.outbound_headers = f"Require: outbound\r\n{timer}".encode()
         self.date = b""
         self.notices = {}
 
@@ -156,7 +168,7 @@ cdef class Procedure:
             return _register(self, &request)
         if message.method == M_OPTIONS:
             return _answer(self, &request, 200, b"200 OK",
-                           b"Allow: REGISTER, OPTIONS\r\nSupported: path\r\n")
+                           self.supported)
         return _answer(self, &request, 405, b"405 Method Not Allowed",
                        b"Allow: REGISTER, OPTIONS\r\n")
 
@@ -214,12 +226,13 @@ cdef int _close(Procedure self, Writer* w, const Request* request, int code) exc
         return 0
     length = <uint32_t>(w.at - w.start)
     delay_ns = self.script.delay_ns(request.transaction)
-    if delay_ns and self.delayed.put(w.start, length, &request.item.peer, request.item.socket,
-                                     request.transaction, request.now_ns + delay_ns):
+    if delay_ns and self.delayed.put(
+            w.start, length, request.item, request.transaction, request.now_ns + delay_ns):
         self.cells[CELL_FAULTS + FAULT_DELAY] += 1
         self.cells[CELL_DELAYED] = self.delayed.count
         return 0
     self.queue.commit(length, &request.item.peer, request.item.socket)
+    self.queue.items[self.queue.count - 1].flow = request.item.flow
     return 0
 
 
@@ -338,6 +351,8 @@ cdef bint _refuse_extensions(Procedure self, const Request* request) except -1:
             tag = trimmed(request.data, tag)
             if tag.length == 0 or equals_folded(request.data, tag, b"path", 4):
                 continue
+            if self.outbound and equals_folded(request.data, tag, b"outbound", 8):
+                continue
             put(&w, b"Unsupported: ", 13)
             put(&w, request.data + tag.start, tag.length)
             put(&w, b"\r\n", 2)
@@ -380,7 +395,9 @@ cdef int _update(Procedure self, const Request* request, const Identity* aor, ui
     cdef const Message* message = request.message
     cdef Update update
     cdef bint is_known = 0
-    cdef int status
+    cdef int status, outbound = judge_outbound(self.outbound, request.data, message)
+    if outbound == OUTBOUND_REFUSE:
+        return _answer(self, request, 439, b"439 First Hop Lacks Outbound Support", b"")
     if number != NO_AOR:
         self.location.sweep(number, request.now_ns)
         is_known = self.location.knows(number, request.transaction)
@@ -391,6 +408,8 @@ cdef int _update(Procedure self, const Request* request, const Identity* aor, ui
     update.nonce = proof.nonce
     update.nc = proof.nc
     update.cseq = message.cseq
+    update.outbound = outbound == OUTBOUND_YES
+    update.flow_hash = &self.flow_hash
     status = judge(self.location, request.data, message, &self.limits, &update)
     if is_known:
         self.cells[CELL_RETRANSMISSIONS] += 1
@@ -412,10 +431,11 @@ cdef int _update(Procedure self, const Request* request, const Identity* aor, ui
                 self.location.aors[number].nonce = proof.nonce
                 self.location.aors[number].nc = proof.nc
         self.location.settle(number, request.now_ns)
-    return _conclude(self, request, number, status)
+    return _conclude(self, request, number, status, update.outbound)
 
 
-cdef int _conclude(Procedure self, const Request* request, uint32_t number, int status) except -1:
+cdef int _conclude(Procedure self, const Request* request, uint32_t number, int status,
+                   bint outbound) except -1:
     cdef Writer w
     if status == 423:
         if not _open(self, &w, request, b"423 Interval Too Brief", 22):
@@ -432,6 +452,8 @@ cdef int _conclude(Procedure self, const Request* request, uint32_t number, int 
         return _answer(self, request, 500, b"500 Server Internal Error", b"")
     if not _open(self, &w, request, b"200 OK", 6):
         return 0
+    if outbound:
+        put(&w, <const char*>self.outbound_headers, len(self.outbound_headers))
     _put_bindings(self, &w, request, number)
     return _close(self, &w, request, 200)
 

@@ -17,6 +17,9 @@ MAX_EXPIRES_S = 30 * 86_400
 MAX_CONTACTS = 32
 """The most bindings of one AOR, and the most Contact values of one request."""
 
+OUTBOUND = ("no", "yes", "refuse")
+"""What becomes of a REGISTER that asks for RFC 5626; the order is the number used in the core."""
+
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 
 
@@ -47,6 +50,11 @@ class Settings(msgspec.Struct, frozen=True):
     """Bindings of one AOR; a request that would need more gets 403."""
     service_route: tuple[str, ...] = ()
     """Service-Route values of every 200 to a REGISTER with bindings (RFC 3608)."""
+    outbound: str = "yes"
+    """`yes`: who asks for RFC 5626 has a binding for each flow; `no`: reg-id is ignored; `refuse`:
+    439, as by a registrar behind a proxy that does not know of it."""
+    flow_timer_s: int = 0
+    """Flow-Timer of a 200 for a flow (RFC 5626 section 4.4.1); 0: none."""
     server: str = ""
     """Server header; empty: none."""
     faults: Faults = Faults()
@@ -69,6 +77,10 @@ def check_settings(settings: Settings) -> Settings:
         raise ConfigError(f"the default expiry must be from 1 to {MAX_EXPIRES_S} s")
     if not 1 <= settings.max_contacts <= MAX_CONTACTS:
         raise ConfigError(f"bindings of one AOR: from 1 to {MAX_CONTACTS}")
+    if settings.outbound not in OUTBOUND:
+        raise ConfigError(f"outbound is one of {', '.join(OUTBOUND)}, not {settings.outbound!r}")
+    if not 0 <= settings.flow_timer_s <= 86_400:
+        raise ConfigError("a flow timer is from 1 to 86400 seconds, or 0: none")
     for domain in settings.domains:
         if not _HOST.fullmatch(domain) or domain != domain.lower():
             raise ConfigError(f"{domain!r} is no domain: write a host in lower case")

@@ -1,5 +1,6 @@
 # What one REGISTER does to the bindings of its AOR (RFC 3261 section 10.3 steps 6 and 7).
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from regiment.keyed cimport Key
 from regiment.registrar.location cimport Binding, Location
 from regiment.sip.field cimport Span
 from regiment.sip.scanner cimport Message
@@ -17,6 +18,7 @@ cdef struct Change:
     Span uri
     Span parameters              # behind the URI, expires among them
     int64_t granted              # seconds; 0: remove
+    uint64_t flow_key            # outbound.flow_key; 0: known by its URI
     Binding* binding             # that it meets, NULL: none
 
 cdef struct Update:
@@ -26,6 +28,8 @@ cdef struct Update:
     uint64_t nonce
     uint32_t nc
     uint32_t cseq
+    bint outbound                # RFC 5626 is asked for and done
+    const Key* flow_hash         # of flow keys
     bint star
     int count
     int additions

@@ -8,6 +8,9 @@ if and only if all binding updates and additions succeed". Where the RFC leaves 
 * Two Contacts of one request that are the same URI: 400, for their order would decide.
 * URI equality is not transitive (a parameter that one lacks is ignored), so two Contacts that
   differ may both equal one binding: the first has it, the second is new.
+* Where RFC 5626 is done, a Contact with instance-id and reg-id meets the binding of that pair,
+  whatever its URI, and one without them only bindings without them. Such a request adds or
+  refreshes nothing else (400 otherwise, section 6 of that RFC).
 * A request of the same Call-ID whose CSeq is not higher "fails": 500, except when it is the very
   transaction that made the binding, which is a retransmission and changes nothing.
 """
@@ -17,6 +20,7 @@ from libc.string cimport memcmp, memset
 
 from regiment.registrar.counts cimport CHANGE_REMOVED
 from regiment.registrar.location cimport NO_AOR, Binding, Location
+from regiment.registrar.outbound cimport flow_key
 from regiment.sip.comparison cimport uri_equal
 from regiment.sip.field cimport Span, equals_folded, is_blank, next_parameter
 from regiment.sip.response cimport ContactCursor, ContactValue, next_contact
@@ -31,7 +35,7 @@ cdef int judge(Location location, const char* data, const Message* message,
     cdef ContactCursor cursor
     cdef ContactValue contact
     cdef Change* change
-    cdef int got, removals = 0, status
+    cdef int got, removals = 0, kept = 0, flows = 0, status
     cdef uint32_t held = 0 if update.aor == NO_AOR else location.aors[update.aor].bindings
     memset(&cursor, 0, sizeof(ContactCursor))
     update.count = 0
@@ -54,12 +58,16 @@ cdef int judge(Location location, const char* data, const Message* message,
         if status != 200:
             return status
         update.count += 1
+        kept += change.granted > 0
+        flows += change.granted > 0 and change.flow_key != 0
         if change.granted and change.binding == NULL:
             update.additions += 1
         elif change.granted == 0 and change.binding != NULL:
             removals += 1
     if update.star:
         return _judge_star(location, message, update)
+    if flows and kept > 1:
+        return 400
     # What was held and what is new; a request may make room for itself.
     if update.additions and held + update.additions - removals > limits.max_contacts:
         return 403
@@ -91,8 +99,12 @@ cdef int _judge_contact(Location location, const char* data, const Message* mess
         return 400
     if not _take_parameters(data, contact.uri, cursor, &change.parameters):
         return 400
+    change.flow_key = 0
+    if update.outbound:
+        change.flow_key = flow_key(update.flow_hash, data, change.parameters)
     for i in range(update.count):
-        if _is_same(data, update.changes[i].uri, contact.uri):
+        if update.changes[i].flow_key == change.flow_key and _is_same(
+                data, update.changes[i].uri, contact.uri):
             return 400
     if requested < 0:
         requested = message.expires
@@ -104,7 +116,7 @@ cdef int _judge_contact(Location location, const char* data, const Message* mess
     change.binding = NULL
     if update.aor != NO_AOR:
         change.binding = location.binding(
-            update.aor, data + contact.uri.start, contact.uri.length)
+            update.aor, data + contact.uri.start, contact.uri.length, change.flow_key)
     for i in range(update.count):
         if change.binding != NULL and update.changes[i].binding == change.binding:
             change.binding = NULL
@@ -205,6 +217,7 @@ cdef int carry_out(Location location, const char* data, Update* update,
         binding.transaction = update.transaction
         binding.nonce = update.nonce
         binding.nc = update.nc
+        binding.flow_key = change.flow_key
     return 200
 
 

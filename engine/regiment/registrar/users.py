@@ -57,7 +57,7 @@ class Pattern:
         """The number whose `write` is `text`; -1: there is none."""
         end = len(text) - len(self._after)
         digits = text[len(self._before) : end]
-        if not 1 <= len(digits) <= 12 or not digits.isascii() or not digits.strip().isdecimal():
+        if not 1 <= len(digits) <= 12 or not digits.isascii() or not digits.lstrip(" ").isdecimal():
             return -1
         number = int(digits)
         return number if self.write(number) == text else -1

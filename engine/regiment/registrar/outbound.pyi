@@ -1,0 +1,1 @@
+"""See outbound.pyx: nothing of it is for Python."""
