@@ -128,7 +128,7 @@ def test_policies_and_listeners_come_no_later_than_what_needs_them(tmp_path):
     for batch in batches(shares, 0):
         for listener in batch.listeners:
             assert listener.transport.name not in listeners
-            listeners[listener.transport.name] = listener.published_host
+            listeners[listener.transport.name] = listener.transport.bind_host
         policies += batch.policies
         assert all(policy.transport in listeners for policy in batch.policies)
         for one in batch.registrations:

@@ -32,7 +32,7 @@ def read_all(stream: bytes) -> list[tuple[int, bytes]]:
 def a_batch(names: list[str]) -> control.LoadBatch:
     auth = Auth("a", "user", password=SECRET)
     return control.LoadBatch(
-        (control.Listener(Transport("udp"), "192.0.2.1"),),
+        (control.Listener(Transport("udp")),),
         (Policy("sip:registrar.example"),),
         tuple(Registration(name, f"sip:{name}@x", 0, auths=(auth,)) for name in names),
     )

@@ -118,9 +118,7 @@ class Core:
         wanted, self.wanted = self.wanted, []
         return wanted if self.begun else []
 
-    def set_addresses(
-        self, target: int, places: list[Place], now_ns: int, error: str = ""
-    ) -> None:
+    def set_addresses(self, target: int, places: list[Place], now_ns: int, error: str = "") -> None:
         self.addresses[target] = [place.peer for place in places]
         self.errors[target] = error
 
@@ -158,9 +156,9 @@ class Talk:
         received = await control.read_frame(self.reader)
         return None if received is None else control.decode_from_worker(received[1])
 
-    async def load(self, transport: Transport = FREE, host: str = "127.0.0.1") -> Any:
+    async def load(self, transport: Transport = FREE) -> Any:
         batch = control.LoadBatch(
-            (control.Listener(transport, host),),
+            (control.Listener(transport),),
             (Policy("sip:registrar:5060", transport=transport.name),),
             (Registration("trunk", "sip:trunk@registrar", 0),),
         )
@@ -271,9 +269,13 @@ def test_worker_k_binds_and_publishes_the_port_plus_k():
 def test_worker_k_publishes_the_external_port_plus_k():
     async def conversation(talk: Talk) -> None:
         external = Transport(
-            "one", bind_host="127.0.0.1", bind_port=0, external_signaling_port=7000
+            "one",
+            bind_host="127.0.0.1",
+            bind_port=0,
+            external_signaling_address="203.0.113.7",
+            external_signaling_port=7000,
         )
-        await talk.load(external, "203.0.113.7")
+        await talk.load(external)
         assert talk.core.transports == [("one", "203.0.113.7", 7002)]
 
     converse(conversation, control.Setup(2, 0, b"k" * 16, 0, {}, 0, 0))

@@ -24,8 +24,6 @@ class OpenTransport(msgspec.Struct, frozen=True, array_like=True):
     """As it was configured."""
     listener: control.Listener
     """As workers have opened it."""
-    is_outside: bool
-    """Its external address is published."""
 
 
 class Foundation(msgspec.Struct, frozen=True, array_like=True):
@@ -66,9 +64,6 @@ class Dealer:
         self.publication = Publication()
         self.opened = {one.transport.name: one for one in opened}
         """Every transport that a share has named, here or before."""
-        for one in opened:
-            host = one.listener.published_host
-            self.publication.adopt(one.transport.name, host, one.is_outside)
         self.groups: dict[str, int] = {}
         """Group -> registrations dealt that name it."""
         self.endpoints: Counter[str] = Counter()
@@ -148,9 +143,7 @@ class Dealer:
 
     def _listener(self, policy: Policy) -> control.Listener:
         transport = self._transports[policy.transport]
-        host = self.publication.host_for(transport, policy)
         if transport.name not in self.opened:
-            listener = control.Listener(self.publication.published(transport), host)
-            is_outside = self.publication.is_outside(transport.name)
-            self.opened[transport.name] = OpenTransport(transport, listener, is_outside)
+            listener = control.Listener(self.publication.published(transport))
+            self.opened[transport.name] = OpenTransport(transport, listener)
         return self.opened[transport.name].listener

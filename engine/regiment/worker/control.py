@@ -42,8 +42,6 @@ class Listener(msgspec.Struct, frozen=True, array_like=True):
     """A transport as the worker has to open it."""
 
     transport: Transport
-    published_host: str
-    """What Via and Contact say (without brackets)."""
 
 
 class LoadBatch(msgspec.Struct, frozen=True, array_like=True):

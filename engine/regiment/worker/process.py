@@ -241,6 +241,7 @@ class Worker:
         if self._stopping or now_ns >= self._survey_due_ns:
             self._survey_due_ns = now_ns + SURVEY_NS
             self._engine.survey(now_ns)
+            self._sockets.faces.forget()
         if self._state is not None:
             self._engine.set_wall(wall_offset_ns())
         self._meter.publish()
@@ -252,10 +253,9 @@ class Worker:
         places: list[Place] = []
         reason = ""
         try:
-            host, port = self._sockets.published[carrier]
             family = family_of(self._shard.sockets[carrier].address[0])
             peers = await resolver.resolve(target.host, target.port, family)
-            places = [Place(peer, carrier, host, port) for peer in peers]
+            places = [self._sockets.faces.place(peer, carrier) for peer in peers]
         except RegimentError as error:
             reason = str(error)
         except Exception as error:

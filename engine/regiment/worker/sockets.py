@@ -8,6 +8,7 @@ from typing import Any
 from regiment.errors import LocalError
 from regiment.net import udp
 from regiment.worker import control
+from regiment.worker.faces import Face, Faces
 from regiment.worker.shard import Shard
 
 
@@ -16,8 +17,8 @@ class Sockets:
 
     def __init__(self, setup: control.Setup, shard: Shard, core: Any) -> None:
         self.bound: list[control.Bound] = []
-        self.published: dict[int, tuple[str, int]] = {}
-        """Number of a transport -> what Via and Contact say."""
+        self.faces = Faces()
+        """By the numbers that the core gave to transports."""
         self.warnings: dict[str, None] = {}
         self._setup = setup
         self._shard = shard
@@ -61,12 +62,10 @@ class Sockets:
         self._shard.add_socket(opened)
         host, port = opened.address
         self.bound.append(control.Bound(transport.name, host, port))
-        external = transport.external_signaling_port
-        published_port = external + self._setup.index if external else port
-        number = self._core.add_transport(
-            transport, len(self._shard.sockets) - 1, listener.published_host, published_port
-        )
-        self.published[number] = (listener.published_host, published_port)
+        face = Face(transport, port, self._setup.index)
+        socket = len(self._shard.sockets) - 1
+        number = self._core.add_transport(transport, socket, *self.faces.general(face))
+        self.faces.add(number, face)
         asked = self._setup.receive_buffer_bytes, self._setup.send_buffer_bytes
         self.warnings |= dict.fromkeys(buffer_warnings(opened, *asked))
 
