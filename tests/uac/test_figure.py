@@ -38,7 +38,8 @@ RELIABLE = FIGURE_6 | {
 
 # The life of a registration. `start`: a REGISTER goes out; `unregister`: an un-REGISTER does;
 # `success`, `wait`, `reject`: how an attempt ended (or could not start); `release`: nothing is left
-# to un-REGISTER. What is not here changes nothing.
+# to un-REGISTER; `postpone`: none of the attempt counts, and it starts again later.
+# What is not here changes nothing.
 LIFE = {
     ("unregistered", "start"): "registering",
     ("unregistered", "wait"): "waiting",
@@ -50,6 +51,8 @@ LIFE = {
     ("registered", "wait"): "waiting",
     ("registered", "reject"): "rejected",
     ("registered", "unregister"): "unregistering",
+    ("registering", "postpone"): "unregistered",
+    ("refreshing", "postpone"): "registered",
     ("registered", "release"): "unregistered",
     ("refreshing", "success"): "registered",
     ("refreshing", "wait"): "waiting",

@@ -39,7 +39,7 @@ OTHER = "other"
 """The label value of row 0, and of a method without a name of its own."""
 
 DIRECTIONS = ("sent", "received")
-TRANSPORTS = ("udp",)
+TRANSPORTS = ("udp", "tcp", "tls")
 METHODS = (
     OTHER,
     "REGISTER",

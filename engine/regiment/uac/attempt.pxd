@@ -2,13 +2,13 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from regiment.sip.scanner cimport Message
 from regiment.timing.pacer cimport Grid
+from regiment.uac.flow cimport Flows
 from regiment.uac.ledger cimport Entry, Head
-from regiment.uac.passage cimport Passages
 from regiment.uac.policy cimport Result
 from regiment.uac.registration cimport PolicyState, Record
 from regiment.uac.target cimport Target
 
-cdef class Attempts(Passages):
+cdef class Attempts(Flows):
     cdef uint32_t cseq_base
     cdef Grid grid             # of refreshes
     cdef Entry* entries        # the ledger, by slot; not ours
@@ -32,7 +32,10 @@ cdef class Attempts(Passages):
     cdef int on_timer(self, uint32_t slot, int64_t now_ns) except -1
     cdef int on_final(self, uint32_t slot, const char* data, const Message* message,
                       int64_t received_ns, int64_t now_ns) except -1
-    cdef int on_error(self, uint32_t slot, int code, int cause, int64_t now_ns) except -1
+    cdef int on_error(self, uint32_t slot, int code, int cause, str reason,
+                      int64_t now_ns) except -1
+    cdef int end_transaction(self, uint32_t slot, Record* record, Target target,
+                             int64_t now_ns) except -1
     cdef int fail(self, uint32_t slot, Record* record, PolicyState policy, const Result* result,
                   int64_t now_ns) except -1
     cdef int settle(self, uint32_t slot, Record* record, Target target, int64_t now_ns) except -1

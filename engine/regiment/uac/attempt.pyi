@@ -2,8 +2,8 @@
 
 from typing_extensions import disjoint_base
 
-from regiment.uac.passage import Passages
+from regiment.uac.flow import Flows
 
 @disjoint_base
-class Attempts(Passages):
+class Attempts(Flows):
     """Records, timers and queues, and what moves a registration from one state to the next."""

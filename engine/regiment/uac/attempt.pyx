@@ -4,6 +4,7 @@ The order of the questions asked about a final response is Asterisk's, with what
 differently: credentials first, then another address, then what the code means (`policy.decide`).
 """
 
+from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdlib cimport free
 
 from regiment.metrics.scoreboard cimport record_ns
@@ -18,14 +19,14 @@ from regiment.uac.grant cimport granted_s
 from regiment.uac.health cimport is_given_up
 from regiment.uac.ledger cimport entry_pulse
 from regiment.uac.policy cimport (
-    C_RESPONSE, C_TIMEOUT, C_UNREADABLE, K_INITIAL, K_REFRESH,
+    C_RESPONSE, C_TIMEOUT, C_TRANSPORT, C_UNREADABLE, K_INITIAL, K_REFRESH,
     K_RETRY, K_UNREGISTER, MIN_EXPIRES_FALLBACK_S, O_SUCCESS, RETRY_AFTER_CAP_S, ROUNDS_MAX,
     S_REGISTERED, S_UNREGISTERED, S_UNREGISTERING, Verdict, decide, probe_wait_s, refresh_window_ns,
 )
 from regiment.uac.registration cimport (
-    CACHED, CONTACT_BYTES_MAX, EVER, FALLBACK_423, GOING, ICMP_ONCE, IN_QUEUE, IN_SEND, LEAVING,
-    MOVING, PENDING, R_REJECT, R_RELEASE, R_START, R_SUCCESS, R_UNREGISTER, R_WAIT, REPEATED,
-    SENT, SETTLED, registration_advance,
+    CACHED, CONTACT_BYTES_MAX, CUT, EVER, FALLBACK_423, GOING, ICMP_ONCE, IN_QUEUE, IN_SEND,
+    LEAVING, MOVING, PENDING, R_POSTPONE, R_REJECT, R_RELEASE, R_START, R_SUCCESS, R_UNREGISTER,
+    R_WAIT, REPEATED, SENT, SETTLED, registration_advance,
 )
 from regiment.uac.security cimport forget_security_server, take_security_server
 from regiment.uac.transaction cimport (
@@ -38,7 +39,7 @@ cdef int64_t NS_PER_S = 1_000_000_000
 cdef int64_t NS_PER_MS = 1_000_000
 
 
-cdef class Attempts(Passages):
+cdef class Attempts(Flows):
     """Records, timers and queues, and what moves a registration from one state to the next."""
 
     cdef int set_state(self, Record* record, Target target, int event) except -1:
@@ -129,7 +130,7 @@ cdef class Attempts(Passages):
         if new_tag:
             record.from_tag = self.secret_word()
         record.transaction = <unsigned char>transaction_advance(
-            record.transaction, TX_REQUEST, False, &actions)
+            record.transaction, TX_REQUEST, self.is_stream(record), &actions)
         record.flags &= ~(SENT | CACHED | ICMP_ONCE)
         while nonce != NULL:
             nonce.used = True
@@ -158,7 +159,8 @@ cdef class Attempts(Passages):
         if now_ns >= record.give_up_ns:
             record.transaction = <unsigned char>transaction_advance(
                 record.transaction, TX_TIMER_F, False, &actions)
-            return self.on_error(slot, 408, C_TIMEOUT, now_ns)
+            self.give_up_flow(record, policy.target)
+            return self.on_error(slot, 408, C_TIMEOUT, "no answer", now_ns)
         if is_given_up(&policy.target.addresses[record.address], now_ns) and (
                 self.move_on(slot, now_ns)):
             return 0
@@ -171,11 +173,13 @@ cdef class Attempts(Passages):
             self.push_send(slot, record)
         return 0
 
-    cdef int on_error(self, uint32_t slot, int code, int cause, int64_t now_ns) except -1:
+    cdef int on_error(self, uint32_t slot, int code, int cause, str reason,
+                      int64_t now_ns) except -1:
         """The transaction ended without a response (RFC 3261 8.1.3.1)."""
         cdef Record* record = &self.records[slot]
         cdef PolicyState policy = <PolicyState>self.policies[record.policy]
         cdef Result result
+        cdef bytes said
         result.code = <uint16_t>code
         result.cause = <unsigned char>cause
         result.retry_after_s = -1
@@ -183,10 +187,8 @@ cdef class Attempts(Passages):
         self.vacate(record, policy.target, now_ns)
         if self.next_address(slot, record, policy.target, now_ns):
             return 0
-        if cause == C_TIMEOUT:
-            self.note_reason(record, b"no answer", 9)
-        else:
-            self.note_reason(record, b"ICMP: unreachable", 17)
+        said = reason.encode("utf-8", "replace")
+        self.note_reason(record, said, <uint32_t>PyBytes_GET_SIZE(said))
         return self.fail(slot, record, policy, &result, now_ns)
 
     cdef bint next_address(self, uint32_t slot, Record* record, Target target,
@@ -205,14 +207,42 @@ cdef class Attempts(Passages):
     cdef bint move_on(self, uint32_t slot, int64_t now_ns) except -1:
         cdef Record* record = &self.records[slot]
         cdef Target target = (<PolicyState>self.policies[record.policy]).target
-        cdef int actions = 0
         if target.next_free(record.address, now_ns) < 0:
             return False
-        record.transaction = <unsigned char>transaction_advance(
-            record.transaction, TX_TRANSPORT_ERROR, False, &actions)
-        record.answered_ns = now_ns
-        self.vacate(record, target, now_ns)
+        self.end_transaction(slot, record, target, now_ns)
         return self.next_address(slot, record, target, now_ns)
+
+    cdef int postpone(self, uint32_t slot, int64_t now_ns) except -1:
+        cdef Record* record = &self.records[slot]
+        cdef Target target = (<PolicyState>self.policies[record.policy]).target
+        self.end_transaction(slot, record, target, now_ns)
+        if record.kind != K_UNREGISTER:
+            self.set_state(record, target, R_POSTPONE)
+            if record.failure_class and record.state == S_UNREGISTERED:
+                self.set_state(record, target, R_WAIT)
+        return self.enqueue(slot, record, target)
+
+    cdef int on_flow_error(self, uint32_t slot, str reason, int64_t now_ns) except -1:
+        cdef Record* record = &self.records[slot]
+        self.end_transaction(slot, record, (<PolicyState>self.policies[record.policy]).target,
+                             now_ns)
+        return self.on_error(slot, 503, C_TRANSPORT, reason, now_ns)
+
+    cdef int recall(self, uint32_t slot, int64_t now_ns) except -1:
+        cdef Record* record = &self.records[slot]
+        self.wheel.cancel(slot)
+        record.intended_ns = now_ns
+        return self.enqueue(slot, record, (<PolicyState>self.policies[record.policy]).target)
+
+    cdef int end_transaction(self, uint32_t slot, Record* record, Target target,
+                             int64_t now_ns) except -1:
+        """It ends without an answer, before its Timer F."""
+        cdef int actions = 0
+        record.transaction = <unsigned char>transaction_advance(
+            record.transaction, TX_TRANSPORT_ERROR, self.is_stream(record), &actions)
+        record.answered_ns = now_ns
+        self.wheel.cancel(slot)
+        return self.vacate(record, target, now_ns)
 
     # ------------------------------------------------------------------ responses
 
@@ -360,7 +390,7 @@ cdef class Attempts(Passages):
         record.code = <uint16_t>code
         record.failure_class = 0
         record.failing_ns = 0
-        record.flags |= EVER
+        record.flags = (record.flags | EVER) & ~CUT
         if record.reason != NULL:
             free(record.reason)
             record.reason = NULL
@@ -393,6 +423,7 @@ cdef class Attempts(Passages):
             if record.code == 494:               # it says nothing else: no haste any more
                 verdict.wait_s = max(policy.rules.retry_interval_s, <uint32_t>1)
         nonces_free(&record.nonce)
+        record.flags &= ~CUT
         if record.kind == K_UNREGISTER:
             return self.unregistered(slot, record, target, verdict.outcome, now_ns)
         self.note_lapse(record, target, now_ns)

@@ -19,7 +19,7 @@ cdef struct Row:
 cdef class Cells:
     cdef Scoreboard board
     cdef Row rows[ROWS]
-    cdef uint64_t* requests_sent
+    cdef uint64_t* requests_sent[3]    # by transport
     cdef uint64_t* responses           # by status - 100, to REGISTER
     cdef uint64_t* retransmissions
     cdef uint64_t* transitions[8]      # by State, then by State
@@ -43,7 +43,7 @@ cdef class Cells:
     cdef uint64_t* gated
     cdef uint64_t* cseq_high
     cdef uint64_t* inbound[ENDPOINT_ROWS]    # by Method
-    cdef uint64_t* requests_answered[METHODS]
+    cdef uint64_t* requests_answered[METHODS]        # by transport
     cdef uint64_t* answered[3]         # responses sent by method group, by status - 100
     cdef int _take_row(self, int row) except -1
     cdef int _take_wire(self) except -1

@@ -43,7 +43,9 @@ cdef class Cells:
     cdef int _take_wire(self) except -1:
         cdef int at
         cdef Scoreboard board = self.board
-        self.requests_sent = board.cell("regiment_sip_requests_total", ("sent", "REGISTER", "udp"))
+        for at, transport in enumerate(catalogue.TRANSPORTS):
+            self.requests_sent[at] = board.cell(
+                "regiment_sip_requests_total", ("sent", "REGISTER", transport))
         self.responses = board.cell("regiment_sip_responses_total", ("received", "REGISTER", "100"))
         self.retransmissions = board.cell("regiment_sip_retransmissions_total", ("REGISTER",))
         self.discarded = board.cell("regiment_sip_discarded_total", ("empty",))

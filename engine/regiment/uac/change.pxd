@@ -7,6 +7,7 @@ from regiment.uac.target cimport Target
 cdef class Changes(Exchange):
     cdef list transports           # (model.Transport, socket or -1, default face) by number
     cdef dict face_by_key          # (number of a transport, host, port) -> number of the face
+    cdef dict certificates         # model.Certificate or None -> its number
     cdef dict target_by_key
     cdef dict policy_numbers       # policy -> its number; made at the first change
 

@@ -64,7 +64,8 @@ cdef class Changes(Exchange):
         cdef bytes place
         numbers = self._transports_of(policy)
         target = self._target_for(policy, numbers)
-        state = PolicyState(policy, target, self.transports[numbers[0]][2])
+        certificate = self.certificates.setdefault(policy.certificate, len(self.certificates))
+        state = PolicyState(policy, target, self.transports[numbers[0]][2], certificate)
         state.template_for(self.faces, state.face)
         place = "\0".join((policy.server_uri, *policy.outbound_proxy)).encode(
             "utf-8", "surrogateescape")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from regiment.model import Policy
+from regiment.model import Certificate, Policy
 from regiment.sip.uri import hop_of, parse_uri
 
 
@@ -32,6 +32,19 @@ class Place(NamedTuple):
     host: str
     """What Via and Contact say there, without brackets."""
     port: int
+
+
+class Dial(NamedTuple):
+    """A connection that the core wants."""
+
+    flow: int
+    """The number that it gives it."""
+    peer: bytes
+    transport: int
+    server_name: str
+    """The next hop as configured: for SNI, and what the certificate has to be for (RFC 5922)."""
+    certificate: Certificate | None
+    """What it shows of itself; None: the transport's own."""
 
 
 class TargetInfo(msgspec.Struct, frozen=True, array_like=True):

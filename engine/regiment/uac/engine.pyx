@@ -61,6 +61,8 @@ cdef class Engine(Inquiry):
         self.target_list, self.ready, self.wanted, self.noted = [], [], [], []
         self.transports = []
         self.face_by_key = {}
+        self.certificates = {}
+        self.flows, self.dialed, self.left, self.losses = {}, [], [], []
         self.target_by_key = {}
         self.target_at = {}
         self.peers_of = {}
@@ -240,6 +242,8 @@ cdef class Engine(Inquiry):
                 break
         if self.sweeps:
             self.sweep(now)
+        if self.losses:
+            self.tell_losses(now)
         if self.ready:
             for target in self.ready:
                 (<Target>target).ready = False
@@ -269,6 +273,7 @@ cdef class Engine(Inquiry):
         cdef uint32_t slot
         cdef Record* record
         cdef Target its_target
+        cdef int64_t wait_ns
         cdef int place
         while queue.count:
             slot = queue.items[0].slot
@@ -284,6 +289,9 @@ cdef class Engine(Inquiry):
                 target.choose(now_ns))
             if place < 0:
                 return target.opens_ns
+            wait_ns = self.connect_ns(slot, record, target, place, now_ns)
+            if wait_ns:
+                return wait_ns
             if not bucket_take(bucket, now_ns):
                 return bucket_ready_ns(bucket)
             queue.pop()
@@ -294,7 +302,7 @@ cdef class Engine(Inquiry):
     def deadline_ns(self):
         cdef int64_t timers = self.wheel.deadline_ns()
         cdef int64_t gates = self.gates.deadline_ns()
-        if self.sweeps:
+        if self.sweeps or self.losses:
             return 0                     # at once
         if timers < 0 or 0 <= gates < timers:
             return gates

@@ -5,7 +5,7 @@ from regiment.datagram cimport Batch, Datagram
 from regiment.sip.scanner cimport Message
 from regiment.uac.attempt cimport Attempts
 from regiment.uac.inbound cimport Correspondence, Inbound
-from regiment.uac.registration cimport PolicyState, Record
+from regiment.uac.registration cimport Face, PolicyState, Record
 from regiment.uac.target cimport Target
 
 cdef extern from *:
@@ -39,7 +39,8 @@ cdef class Exchange(Attempts):
     cdef int64_t _own_slot(self, const char* branch, uint32_t length) noexcept
     cdef int _send_one(self, uint32_t slot, Batch outbox, int64_t now_ns) except -2
     cdef int _scratch_for(self, uint32_t length) except -1
-    cdef void _mark_sent(self, uint32_t slot, Record* record, PolicyState policy,
+    cdef void _mark_sent(self, uint32_t slot, Record* record, PolicyState policy, Face face,
                          int64_t now_ns) noexcept
+    cdef int _protocol_of(self, const Datagram* datagram) noexcept
     cdef int _count_icmp(self, Target target) except -1
     cdef int _forward_replies(self, Batch outbox) except -1

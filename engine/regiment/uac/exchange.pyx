@@ -18,6 +18,7 @@ from regiment.sip.request cimport Fill, Template
 from regiment.sip.scanner cimport M_REGISTER, SCAN_OK, scan
 from regiment.uac.passage cimport NOBODY
 from regiment.uac.challenge cimport credentials_bound, write_credentials
+from regiment.uac.flow cimport FLOW_OPEN, Flow
 from regiment.uac.inbound cimport MEANS_ANYBODY, MEANS_NOBODY, MEANS_ONE, line_in
 from regiment.uac.policy cimport C_TRANSPORT, K_UNREGISTER
 from regiment.uac.registration cimport Face, ICMP_ONCE, LEAVING, SENT
@@ -29,6 +30,13 @@ from regiment import model
 from regiment.sip import names
 
 cdef int64_t NS_PER_MS = 1_000_000
+
+
+cdef enum:
+    LAID = 0
+    NOTHING                    # it has been answered, or ended, meanwhile
+    NO_WAY                     # there is no connection that takes it
+    FULL                       # the outbox has no room
 
 
 cdef inline uint32_t slot_of(const Datagram* datagram, const Message* message) noexcept nogil:
@@ -145,12 +153,14 @@ cdef class Exchange(Attempts):
         self.cells.responses[message.status - 100] += 1
         target = (<PolicyState>self.policies[record.policy]).target
         self.heard(record, target, now_ns)
+        if datagram.flow:
+            self.note_flow(datagram.flow, now_ns)
         if message.status < 200:
             record.transaction = <unsigned char>transaction_advance(
-                record.transaction, TX_1XX, False, &actions)
+                record.transaction, TX_1XX, datagram.flow != 0, &actions)
             return 0
         record.transaction = <unsigned char>transaction_advance(
-            record.transaction, TX_FINAL, False, &actions)
+            record.transaction, TX_FINAL, datagram.flow != 0, &actions)
         # a kernel's stamp, unless it lies before the send or in the future
         received_ns = datagram.time_ns
         if received_ns < record.sent_ns or received_ns > now_ns:
@@ -182,10 +192,17 @@ cdef class Exchange(Attempts):
             self._tell_call(slot, datagram, message, status)
         if status == 0:
             return 0
-        self.cells.requests_answered[message.method][0] += 1
+        self.cells.requests_answered[message.method][
+            self._protocol_of(datagram)] += 1
         group = 0 if message.method == M_REGISTER else 1 if status == 200 else 2
         self.cells.answered[group][status - 100] += 1
         return 0
+
+    cdef int _protocol_of(self, const Datagram* datagram) noexcept:
+        cdef Flow flow = self.flow_at(datagram.flow)
+        if flow is None:
+            return 0
+        return (<Face>self.faces[flow.target.addresses[flow.place].face]).protocol
 
     cdef int _meant_by(self, const char* data, const Message* message, int64_t* slot) noexcept:
         """Whom a request is for; MEANS_ONE: *slot."""
@@ -236,7 +253,7 @@ cdef class Exchange(Attempts):
         record.transaction = <unsigned char>transaction_advance(
             record.transaction, TX_TRANSPORT_ERROR, False, &actions)
         self.wheel.cancel(<uint32_t>slot)
-        self.on_error(<uint32_t>slot, 503, C_TRANSPORT, now_ns)
+        self.on_error(<uint32_t>slot, 503, C_TRANSPORT, "ICMP: unreachable", now_ns)
 
     cdef int _count_icmp(self, Target target) except -1:
         """Nobody's, where the address is no longer one of a target's: the row of the others."""
@@ -255,9 +272,13 @@ cdef class Exchange(Attempts):
             slot = self.sending.first
             self._fetch(self.records[slot].send_next)
             written = self._send_one(slot, outbox, now)
-            if written < 0:
+            if written == FULL:
                 return True
             self.take_first(&self.sending)
+            if written == NO_WAY:
+                # its connection is gone, or takes nothing at present
+                self.convey(slot, &self.records[slot],
+                            (<PolicyState>self.policies[self.records[slot].policy]).target, now)
             if self.records[slot].flags & LEAVING:
                 self.retire(slot)
         return False
@@ -272,7 +293,10 @@ cdef class Exchange(Attempts):
             if room == NULL:
                 return 0
             memcpy(room, reply.data, reply.length)
-            outbox.commit(reply.length, &reply.peer, reply.socket)
+            if reply.flow:
+                outbox.commit_flow(reply.length, &reply.peer, reply.flow)
+            else:
+                outbox.commit(reply.length, &reply.peer, reply.socket)
             self.replies.cursor += 1
         self.replies.clear()
         return 1
@@ -287,7 +311,7 @@ cdef class Exchange(Attempts):
         return 0
 
     cdef int _send_one(self, uint32_t slot, Batch outbox, int64_t now_ns) except -2:
-        """1: it stands in the outbox; 0: nothing to send any more; -1: the outbox is full."""
+        """LAID: it stands in the outbox; or why not."""
         cdef Record* record = &self.records[slot]
         cdef PolicyState policy = <PolicyState>self.policies[record.policy]
         cdef Fill fill
@@ -295,8 +319,14 @@ cdef class Exchange(Attempts):
         cdef uint32_t bound
         cdef int length
         cdef char* room
+        cdef Face face = <Face>self.faces[record.face]
+        cdef Flow flow = None
         if record.transaction != TX_TRYING and record.transaction != TX_PROCEEDING:
-            return 0
+            return NOTHING
+        if face.is_stream:
+            flow = self.flow_at(record.flow)
+            if flow is None or flow.state != FLOW_OPEN or not flow.writable:
+                return NO_WAY
         self.fill_in(record, policy, &fill)
         template = policy.template_for(self.faces, record.face)
         bound = <uint32_t>template.bound(&fill)
@@ -306,7 +336,7 @@ cdef class Exchange(Attempts):
             bound += length
         room = outbox.reserve(bound)
         if room == NULL:
-            return -1
+            return FULL
         if record.nonce != NULL:
             length = write_credentials(self, record, policy, self.scratch, self.scratch_bytes)
             fill.credentials.data = self.scratch
@@ -316,16 +346,20 @@ cdef class Exchange(Attempts):
         fill.expires = 0 if record.kind == K_UNREGISTER else <int64_t>record.requested_s
         length = template.build(room, bound, &fill)
         if length < 0:
-            return -1
-        outbox.commit(<uint32_t>length, &policy.target.addresses[record.address].peer,
-                      (<Face>self.faces[record.face]).socket)
+            return FULL
+        if flow is not None:
+            outbox.commit_flow(<uint32_t>length,
+                               &policy.target.addresses[record.address].peer, flow.number)
+        else:
+            outbox.commit(<uint32_t>length, &policy.target.addresses[record.address].peer,
+                          face.socket)
         if not record.flags & SENT:
-            self._mark_sent(slot, record, policy, now_ns)
-        return 1
+            self._mark_sent(slot, record, policy, face, now_ns)
+        return LAID
 
-    cdef void _mark_sent(self, uint32_t slot, Record* record, PolicyState policy,
+    cdef void _mark_sent(self, uint32_t slot, Record* record, PolicyState policy, Face face,
                          int64_t now_ns) noexcept:
-        """Timers E and F run from the first send (RFC 3261 17.1.2.2)."""
+        """Timers E and F run from the first send (RFC 3261 17.1.2.2); over a connection F alone."""
         record.flags |= SENT
         record.sent_ns = now_ns
         if record.started_ns == 0:
@@ -337,5 +371,8 @@ cdef class Exchange(Attempts):
         record.give_up_ns = now_ns + policy.rules.timer_b_ms * NS_PER_MS
         policy.target.addresses[record.address].busy_until_ns = record.give_up_ns
         record.timer_e_ms = policy.rules.timer_t1_ms
-        self.cells.requests_sent[0] += 1
+        self.cells.requests_sent[face.protocol][0] += 1
+        if face.is_stream:
+            self.wheel.arm(slot, record.give_up_ns)
+            return
         self.wheel.arm(slot, min(now_ns + record.timer_e_ms * NS_PER_MS, record.give_up_ns))

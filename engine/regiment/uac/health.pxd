@@ -22,6 +22,8 @@ cdef struct Address:
     uint32_t window              # how many may; 0: as many as there are
     int64_t silent_ns            # since when something is out and nothing came; 0: not so
     int64_t fourth_ns            # since when SILENT_COUNT of them are out; 0: they are fewer
+    uint32_t flows               # connections to it
+    uint32_t failures            # connects that failed in a row
     int64_t probe_ns             # suspect: from when on one may try it; 0: it is not suspect
     int64_t probe_wait_ns        # what is between two tries
     Ring parked                  # requests that wait for room in its window

@@ -248,7 +248,10 @@ cdef class Inbound:
         if room == NULL:
             return -1
         memcpy(room, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
-        outbox.commit(<uint32_t>PyBytes_GET_SIZE(text), &datagram.peer, datagram.socket)
+        if datagram.flow:
+            outbox.commit_flow(<uint32_t>PyBytes_GET_SIZE(text), &datagram.peer, datagram.flow)
+        else:
+            outbox.commit(<uint32_t>PyBytes_GET_SIZE(text), &datagram.peer, datagram.socket)
         return 1
 
 

@@ -213,6 +213,7 @@ cdef class Inquiry(Recovery):
             self.cells.rows[target.row].expiring[1] += left <= 30 * NS_PER_S
             self.cells.rows[target.row].expiring[0] += left <= 10 * NS_PER_S
         left = 0
+        self.count_flow_users()
         for target in self.target_list:
             left += not target.reuse_allowed(now)
         self.cells.reuse_disabled[0] = left

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from regiment.sip.scanner cimport Message
-from regiment.uac.registration cimport Population, Record
+from regiment.uac.registration cimport Face, Population, Record
 from regiment.uac.target cimport Target
 
 # One of the last changes of state that tell something about a registration's health.
@@ -30,5 +30,6 @@ cdef class Notices(Population):
     cdef int note(self, Record* record, Target target, int old, double retry_in_s,
                   bint is_minor=*) except -1
     cdef int note_if_watched(self, Record* record, Target target, int old) except -1
+    cdef str local_of(self, const Record* record, Face face)
     cdef object affinity_of(self, const Record* record)
     cdef str _warning(self)

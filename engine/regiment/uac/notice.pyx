@@ -47,6 +47,10 @@ cdef class Notices(Population):
         self.noted = []
         return noted
 
+    cdef str local_of(self, const Record* record, Face face):
+        """host:port of our end."""
+        return face.local
+
     cdef int turned(self, const Record* record, int old, int64_t now_ns) except -1:
         """Remembers a change of state that tells something; what is healthy is not told."""
         cdef Turn* turn
@@ -109,4 +113,5 @@ cdef class Notices(Population):
         address = place_of(&target.addresses[record.bound_place - 1].peer) if (
             0 < record.bound_place <= target.places) else ""
         return model.Affinity(
-            address, face.transport.protocol, face.local, *affinity_lists(record.annexes))
+            address, face.transport.protocol, self.local_of(record, face),
+            *affinity_lists(record.annexes))

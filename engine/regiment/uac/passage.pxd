@@ -45,5 +45,9 @@ cdef class Passages(Notices):
     # who is silent becomes suspect; when to look again
     cdef int look_after(self, Target target, int64_t now_ns) except -1
     cdef int _suspect(self, Target target, int place, int64_t now_ns) except -1
+    cdef int move_ring(self, Ring* ring, int64_t now_ns) except -1
+    # over a connection or not: what flow.pyx adds
+    cdef int convey(self, uint32_t slot, Record* record, Target target, int64_t now_ns) except -1
+    cdef int withdraw(self, Target target, int place, int64_t now_ns) except -1
     cdef int sweep(self, int64_t now_ns) except -1
     cdef bint move_on(self, uint32_t slot, int64_t now_ns) except -1

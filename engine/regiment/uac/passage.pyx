@@ -94,8 +94,7 @@ cdef class Passages(Notices):
             self.put(&address.parked, slot)
             return 0
         self.occupy(slot, record, target, now_ns)
-        self.push_send(slot, record)
-        return 0
+        return self.convey(slot, record, target, now_ns)
 
     cdef int occupy(self, uint32_t slot, Record* record, Target target, int64_t now_ns) except -1:
         cdef Address* address = &target.addresses[record.address]
@@ -132,7 +131,7 @@ cdef class Passages(Notices):
         while address.parked.first != NOBODY and (has_room(address) or self.stopping):
             slot = self.take_first(&address.parked)
             self.occupy(<uint32_t>slot, &self.records[slot], target, now_ns)
-            self.push_send(<uint32_t>slot, &self.records[slot])
+            self.convey(<uint32_t>slot, &self.records[slot], target, now_ns)
         if target.queue.count and has_room(address):
             self.make_ready(target)
         return 0
@@ -168,22 +167,27 @@ cdef class Passages(Notices):
 
     cdef int _suspect(self, Target target, int place, int64_t now_ns) except -1:
         cdef Address* address = &target.addresses[place]
-        cdef int64_t slot
-        cdef uint32_t last
         address_suspect(address, now_ns, self.uniform())
         self.want_addresses(target, now_ns)
         if target.next_free(place, now_ns) < 0:
             return 0
-        last = address.parked.last
-        while address.parked.first != NOBODY:
-            slot = self.take_first(&address.parked)
-            if not self.move_on(<uint32_t>slot, now_ns):
-                self.put(&address.parked, <uint32_t>slot)
-            if slot == last:
-                break
+        self.move_ring(&address.parked, now_ns)
+        self.withdraw(target, place, now_ns)
         self.sweeps.append([target, place, 0])
         if target.queue.count:
             self.make_ready(target)
+        return 0
+
+    cdef int move_ring(self, Ring* ring, int64_t now_ns) except -1:
+        """Takes those that wait in a ring to other addresses; who finds none stays in it."""
+        cdef uint32_t last = ring.last
+        cdef int64_t slot = self.take_first(ring)
+        while slot >= 0:
+            if not self.move_on(<uint32_t>slot, now_ns):
+                self.put(ring, <uint32_t>slot)
+            if slot == last:
+                break
+            slot = self.take_first(ring)
         return 0
 
     cdef int sweep(self, int64_t now_ns) except -1:
@@ -209,6 +213,15 @@ cdef class Passages(Notices):
             self.sweeps.pop(0)
         else:
             self.sweeps[0][2] = end
+        return 0
+
+    cdef int convey(self, uint32_t slot, Record* record, Target target, int64_t now_ns) except -1:
+        """Its request goes out."""
+        self.push_send(slot, record)
+        return 0
+
+    cdef int withdraw(self, Target target, int place, int64_t now_ns) except -1:
+        """The address is suspect."""
         return 0
 
     cdef bint move_on(self, uint32_t slot, int64_t now_ns) except -1:

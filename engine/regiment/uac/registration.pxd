@@ -13,6 +13,7 @@ cdef enum RegistrationEvent:
     R_WAIT                 # failed; another attempt is planned
     R_REJECT               # failed; none is planned
     R_UNREGISTER           # an un-REGISTER starts
+    R_POSTPONE             # the attempt starts again later, and none of it counts
     R_RELEASE              # nothing is bound any more
 
 cdef enum Flag:
@@ -33,6 +34,7 @@ cdef enum Flag:
     MOVING = 16384         # its binding goes first, then it registers anew
     GHOST = 32768          # another record has its name now
     OCCUPIES = 65536       # its transaction is counted at its address
+    CUT = 131072           # a connection was cut under its request, which was not its fault
     GOING = 64 | 128 | 16384        # LEAVING, HELD or MOVING: no binding is wanted
 
 cdef enum:
@@ -64,6 +66,7 @@ cdef struct Record:
     uint32_t retries
     uint32_t timer_e_ms
     uint32_t send_next
+    uint32_t flow          # number of the connection that its last request took; 0: none
     uint32_t endpoint      # of Population.endpoints
     uint16_t client_uri_length, user_length, contact_length, name_length
     uint16_t auth_length
@@ -81,6 +84,7 @@ cdef class Face:
     cdef readonly int port
     cdef uint16_t socket                       # NO_SOCKET: it has connections
     cdef bint is_stream
+    cdef int protocol                          # its place in metrics.catalogue.TRANSPORTS
 
 cdef class PolicyState:
     # a model.Policy made ready: its rules, its template, its target
@@ -91,6 +95,8 @@ cdef class PolicyState:
     cdef list templates            # by face; None: not needed so far
     cdef bytes request_uri
     cdef Target target
+    cdef uint32_t connections      # that its registrations share; 0: each has its own
+    cdef int certificate           # which one a connection shows; the same for equal ones
     cdef uint16_t face             # of its first transport, while no address is known
     cdef int group_row             # of the scoreboard; NO_GROUP: counted nowhere
     cdef bint line, mediasec

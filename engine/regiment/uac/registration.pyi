@@ -31,7 +31,7 @@ class PolicyState:
     """A policy made ready to be used by many registrations."""
 
     policy: Policy
-    def __init__(self, policy: Policy, target: Target, face: int) -> None: ...
+    def __init__(self, policy: Policy, target: Target, face: int, certificate: int) -> None: ...
 
 @disjoint_base
 class Population:

@@ -15,6 +15,8 @@
         +-- release, from every state in which no transaction runs
 ```
 
+An attempt that is postponed goes back to where it started from (not in the figure).
+
 A record is one C struct: 300,000 of them are one block of memory that no garbage collector walks.
 What is rare hangs off it by a pointer (nonce, reason phrase).
 """
@@ -37,6 +39,7 @@ from regiment.uac.policy cimport (
 from regiment.uac.security cimport security_verify
 
 from regiment.errors import LocalError
+from regiment.metrics import catalogue
 from regiment import model
 from regiment.sip import request
 from regiment.sip.uri import identity_uri
@@ -56,6 +59,8 @@ cdef int registration_advance(int state, int event) noexcept nogil:
             return S_WAITING
         if event == R_REJECT:
             return S_REJECTED
+        if event == R_POSTPONE:
+            return S_REGISTERED if state == S_REFRESHING else S_UNREGISTERED
         return state
     if state == S_UNREGISTERING:
         return S_UNREGISTERED if event == R_RELEASE else state
@@ -72,7 +77,7 @@ cdef int registration_advance(int state, int event) noexcept nogil:
     return state
 
 
-EVENTS = ("start", "success", "wait", "reject", "unregister", "release")
+EVENTS = ("start", "success", "wait", "reject", "unregister", "postpone", "release")
 
 
 def advance(state, event):
@@ -96,6 +101,7 @@ cdef class Face:
         self.transport = transport
         self.number = number
         self.is_stream = transport.is_stream
+        self.protocol = catalogue.TRANSPORTS.index(transport.protocol)
         self.socket = <uint16_t>NO_SOCKET if self.is_stream else socket
         self.host, self.port = host, port
         self.local = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -104,12 +110,14 @@ cdef class Face:
 cdef class PolicyState:
     """A policy made ready to be used by many registrations."""
 
-    def __init__(self, policy, Target target, face):
+    def __init__(self, policy, Target target, face, certificate):
         self.policy = policy
         self.templates = []
         self.request_uri = request.request_uri_of(policy)
         self.target = target
         self.face = face
+        self.connections = policy.connections
+        self.certificate = certificate
         self.group_row = NO_GROUP
         self.line = policy.line
         self.mediasec = policy.security_negotiation == request.MEDIASEC

@@ -31,6 +31,10 @@ cdef class Target:
     cdef bint is_watched         # silence makes an address suspect (@failover=fast)
     cdef int64_t watch_ns        # when one of them is to be looked at; 0: none is
     cdef int64_t opens_ns        # what choose() has found: when to ask again; 0: an event tells
+    cdef dict shared             # (place, which of some, certificate) -> the Flow that is shared
+    cdef uint32_t open, connecting               # connections
+    cdef Bucket connects         # new ones
+    cdef readonly str trouble    # why the last connect failed
     cdef int row
     cdef uint32_t states[8]
     cdef uint8_t refusals        # cached nonces refused in a row

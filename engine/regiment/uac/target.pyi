@@ -15,6 +15,8 @@ class Target:
     port: int
     registrations: int
     max_rate: float
+    trouble: str
+    """Why the last connect failed; empty: none has since a response came."""
     transports: tuple[int, ...]
     """Numbers of those that may carry requests to it."""
     def __init__(

@@ -2,8 +2,10 @@
 
 from libc.stdlib cimport free, realloc
 from regiment.datagram cimport peer_from_bytes, same_peer
+from regiment.uac.governor cimport bucket_set_rate
 from regiment.uac.health cimport address_init, has_room
 
+cdef double CONNECTS_PER_S = 200.0         # of one worker
 cdef int64_t REUSE_OFF_NS = 3600 * 1_000_000_000
 
 
@@ -27,6 +29,9 @@ cdef class Target:
         self.queue = Queue()
         self.departures = Queue()
         self.max_rate = -1.0
+        self.shared = {}
+        self.trouble = ""
+        bucket_set_rate(&self.connects, CONNECTS_PER_S)
 
     def __dealloc__(self):
         free(self.addresses)
@@ -110,7 +115,7 @@ cdef class Target:
         if place >= 0:
             return place
         for place in range(self.places):
-            is_taken = self.addresses[place].outstanding != 0
+            is_taken = self.addresses[place].outstanding != 0 or self.addresses[place].flows != 0
             for at in range(taken):
                 is_taken |= self.order[at] == place
             if not is_taken and (best < 0 or self.addresses[place].busy_until_ns
