@@ -166,6 +166,16 @@ class Registration(msgspec.Struct, frozen=True, array_like=True):
     """Contact URI of the endpoint's aor, to which calls are sent on; empty: it has none."""
 
 
+class NameService(msgspec.Struct, frozen=True, array_like=True):
+    """Who is asked for the addresses of names."""
+
+    servers: tuple[tuple[str, int], ...] = ()
+    """(address, port) of name servers; empty: those of `resolv_file`."""
+    resolv_file: str = "/etc/resolv.conf"
+    hosts_file: str = "/etc/hosts"
+    """Empty: none is read."""
+
+
 class Finding(msgspec.Struct, frozen=True):
     """One line of `check`: a refused object or a warning."""
 

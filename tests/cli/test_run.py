@@ -17,6 +17,7 @@ from regiment.cli.run import (
     finished_before,
     log_events,
     parse_api,
+    parse_nameservers,
     parse_shard,
 )
 from regiment.cli.token import read_token
@@ -309,3 +310,24 @@ def test_a_reload_that_fails_in_any_way_leaves_the_next_hangup_its_reload():
         "internal error: BlockingIOError (Resource temporarily unavailable)",
         "internal error: RuntimeError",
     ]
+
+
+def test_name_servers_are_addresses_each_once():
+    texts = ["192.0.2.1", "192.0.2.1:5353", "[2001:db8::1]:5353", "192.0.2.1:53"]
+    assert parse_nameservers(texts) == (
+        ("192.0.2.1", 53),
+        ("192.0.2.1", 5353),
+        ("2001:db8::1", 5353),
+    )
+    assert parse_nameservers([]) == ()
+
+
+@pytest.mark.parametrize("text", ["ns.example", "192.0.2.1:", "192.0.2.1:0", ""])
+def test_a_name_server_that_is_no_address_is_refused(text):
+    with pytest.raises(LocalError, match=r"--nameserver .*: an IP address, perhaps with :PORT"):
+        parse_nameservers([text])
+
+
+def test_more_than_eight_name_servers_are_refused():
+    with pytest.raises(LocalError, match="--nameserver: 8 at most, not 9"):
+        parse_nameservers([f"192.0.2.{at}" for at in range(9)])

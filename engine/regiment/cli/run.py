@@ -21,6 +21,7 @@ from regiment.cli import logs, view
 from regiment.cli.journal import is_journal
 from regiment.cli.repeats import Repeats
 from regiment.cli.token import read_token
+from regiment.config import unbound
 from regiment.coordinator import local_socket, privileges, reloading
 from regiment.coordinator.coordinator import Coordinator
 from regiment.coordinator.cores import usable_cores
@@ -100,6 +101,14 @@ def run(
     open_reads: Annotated[
         bool, typer.Option("--open-reads", help="Let anybody read everything beyond loopback.")
     ] = False,
+    nameserver: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS[:PORT]",
+            help="Ask this one for names; may be repeated.",
+            show_default="resolver_unbound.conf, else resolv.conf",
+        ),
+    ] = None,
 ) -> int:
     """Keep the registrations of CONFIG alive.
 
@@ -133,6 +142,7 @@ def run(
         stop_timeout_s=stop_timeout,
         state=os.fspath(state) if state else "",
         keep=parse_on_stop(on_stop, state),
+        nameservers=parse_nameservers(nameserver or []),
         identity=privileges.find(user, group),
     )
     return uvloop.run(Session(options, repeats, as_json=log_format == "json").run())
@@ -357,6 +367,19 @@ def parse_on_stop(text: str, state: Path | None) -> bool:
     if text == "keep" and state is None:
         raise LocalError("--on-stop keep: only together with --state, or nothing could go on")
     return text == "keep"
+
+
+def parse_nameservers(texts: list[str]) -> tuple[tuple[str, int], ...]:
+    """``ADDRESS[:PORT]``, each. Raises `LocalError`."""
+    servers: dict[tuple[str, int], None] = {}
+    for text in texts:
+        try:
+            servers[unbound.server_of(text)] = None
+        except ValueError:
+            raise LocalError(f"--nameserver {text!r}: an IP address, perhaps with :PORT") from None
+    if len(servers) > unbound.MOST_SERVERS:
+        raise LocalError(f"--nameserver: {unbound.MOST_SERVERS} at most, not {len(servers)}")
+    return tuple(servers)
 
 
 def parse_api(text: str) -> tuple[str, int] | None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from regiment.config import asterisk, options, tables, transport, uri, wizard
+from regiment.config import asterisk, options, tables, transport, unbound, uri, wizard
 from regiment.config.auth import Auths, Defaults
 from regiment.config.endpoint import Endpoints
 from regiment.config.kind import Kinds
@@ -26,7 +26,7 @@ from regiment.config.section import Document, Section, Variable
 from regiment.config.standing import Standing
 from regiment.config.wizard import Wizard
 from regiment.errors import ConfigError
-from regiment.model import MD5, Finding, Policy, Registration, Transport
+from regiment.model import MD5, Finding, NameService, Policy, Registration, Transport
 from regiment.version import VERSION
 
 MIN_TIMER_T1_MS = 100
@@ -98,6 +98,8 @@ class Configuration:
         self.global_ = global_
         self.refused: list[Finding] = []
         self.warnings: list[Finding] = []
+        self.names = NameService()
+        """Who is asked for names, as the resolver_unbound.conf beside it says."""
         self.deferred = registrations.deferred
         """Registrations that need something that is not yet acted on, and so do not register."""
         self.policies: list[Policy] = registrations.policies.records
@@ -153,9 +155,9 @@ def read(
     lint: bool = False,
     standing: Standing | None = None,
 ) -> Configuration:
-    """Read a configuration, with the pjsip_wizard.conf beside a pjsip.conf.
+    """Read a configuration, with the pjsip_wizard.conf and resolver_unbound.conf beside it.
 
-    Raises `ConfigError` if one of the two is unusable as a whole.
+    Raises `ConfigError` if it or the wizards' file is unusable as a whole.
 
     `bind` (``--bind``) replaces the address of every UDP transport, and the port if it names one;
     without a UDP transport it makes one. `max_rate` (``--max-rate``) replaces every ``@max_rate``.
@@ -164,7 +166,11 @@ def read(
     """
     path = os.fspath(path)
     document, wizards = asterisk.parse(path), wizard.beside(path)
-    return _Loader(path, document, wizards, lint, standing or Standing()).load(bind, max_rate)
+    loader = _Loader(path, document, wizards, lint, standing or Standing())
+    configuration = loader.load(bind, max_rate)
+    configuration.names, found = unbound.beside(path)
+    configuration.warnings += found
+    return configuration
 
 
 class _Loader:

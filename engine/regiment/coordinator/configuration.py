@@ -12,7 +12,7 @@ from regiment.coordinator import loading
 from regiment.coordinator.dealer import Foundation
 from regiment.coordinator.options import Options
 from regiment.coordinator.shares import Shares, share_out
-from regiment.model import Finding
+from regiment.model import Finding, NameService
 from regiment.worker.control import Loaded
 
 logger = structlog.get_logger()
@@ -35,6 +35,8 @@ class Configuration:
             options.hosts,
         )
         self._stop_rate = options.stop_rate
+        self._nameservers = options.nameservers
+        self._names = NameService()
         self._host_fraction = 1.0
         self._groups: dict[str, int] = {}
         self._endpoints: dict[str, int] = {}
@@ -65,6 +67,9 @@ class Configuration:
         self._groups = done.groups
         self._endpoints = done.endpoints
         self._foundation = done.foundation
+        self._names = done.foundation.names
+        if self._nameservers:
+            self._names = msgspec.structs.replace(self._names, servers=self._nameservers)
 
     def nothing(self) -> str:
         """Why there is nothing to do."""
@@ -84,4 +89,5 @@ class Configuration:
             self._endpoints,
             former,
             self._stop_rate,
+            self._names,
         )

@@ -11,7 +11,7 @@ import msgspec
 from regiment.config import pjsip
 from regiment.coordinator.assignment import WorkerAssignment, digest_of
 from regiment.coordinator.publication import Publication
-from regiment.model import Policy, Registration, Transport
+from regiment.model import NameService, Policy, Registration, Transport
 from regiment.worker import control
 
 BATCH_REGISTRATIONS = 1000
@@ -32,6 +32,8 @@ class Foundation(msgspec.Struct, frozen=True, array_like=True):
     system: pjsip.System
     global_: pjsip.Global
     transports: tuple[OpenTransport, ...]
+    names: NameService = NameService()
+    """Who is asked for names, as the configuration says."""
 
 
 class Share(NamedTuple):

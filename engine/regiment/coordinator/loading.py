@@ -264,7 +264,7 @@ class Reading:
             refused,
             warnings,
             dealer.groups,
-            Foundation(configuration.system, configuration.global_, opened),
+            Foundation(configuration.system, configuration.global_, opened, configuration.names),
             dealer.listeners(),
             counts,
             tuple(self._standing.pending),

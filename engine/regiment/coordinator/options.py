@@ -42,6 +42,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Directory in which registrations outlive the engine; empty: they do not."""
     keep: bool = False
     """At the end bindings stay at the registrar, for the next start to go on with."""
+    nameservers: tuple[tuple[str, int], ...] = ()
+    """(address, port) of those to ask instead of the configuration's and the system's."""
     receive_buffer_bytes: int = 4 << 20
     send_buffer_bytes: int = 2 << 20
     worker_module: str = "regiment.worker.process"

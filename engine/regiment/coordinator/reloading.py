@@ -151,6 +151,8 @@ class Reloads:
             await engine.share_out_anew()
         else:
             fresh.close()
+            if asks_others(order, fresh.done):
+                await engine.share_out_anew()
         report = report_of(fresh.done, time.monotonic() - started_s)
         engine.on_reloaded(report)
         return report
@@ -222,6 +224,11 @@ async def _read_once(order: loading.Order) -> Fresh:
         for spool in (*spools, *changes):
             spool.close()
         raise
+
+
+def asks_others(order: loading.Order, done: loading.Done) -> bool:
+    """Other name servers are to be asked than those of what is in force."""
+    return order.foundation is not None and order.foundation.names != done.foundation.names
 
 
 def judge(done: loading.Done, config: str, allow_removals: bool) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from regiment.metrics.catalogue import ENDPOINT_ROWS, GROUP_ROWS
 from regiment.metrics.rows import choose_rows, count_rows
+from regiment.model import NameService
 from regiment.uac.destination import TargetInfo
 from regiment.worker.control import Begin, Loaded
 
@@ -38,6 +39,8 @@ class Shares(msgspec.Struct, frozen=True):
     """Among so many a rate is shared where somebody holds nothing of the target (any more)."""
     stop_rate: float = 0.0
     """Un-REGISTERs a second towards each target; 0: no limit."""
+    names: NameService = NameService()
+    """Who is asked for names."""
 
     @property
     def largest(self) -> float:
@@ -56,6 +59,7 @@ class Shares(msgspec.Struct, frozen=True):
             self.groups,
             self.endpoints,
             tuple(self._share(target, self.stop_rate) for target in targets),
+            self.names,
         )
 
     def _share(self, target: TargetInfo, rate: float) -> float:
@@ -81,12 +85,14 @@ def share_out(
     endpoints: Mapping[str, int] | None = None,
     former: Shares | None = None,
     stop_rate: float = 0.0,
+    names: NameService | None = None,
 ) -> Shares:
     """The shares of an engine with `registrations` in all.
 
     `loaded`: the answers of the workers that are up. `host_fraction`: this host's part of the
     names. `groups`, `endpoints`: each with the registrations that name it. `former`: the shares
     until now, whose rows stay what they are. `stop_rate`: un-REGISTERs a second and target.
+    `names`: who is asked for names.
     """
     by_label: dict[str, int] = {}
     totals: dict[Key, float] = {}
@@ -113,4 +119,5 @@ def share_out(
         tuple(choose_rows(endpoints or {}, former.endpoints if former else (), ENDPOINT_ROWS)),
         max(len(loaded), 1),
         stop_rate,
+        names or NameService(),
     )

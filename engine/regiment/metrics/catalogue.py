@@ -80,6 +80,10 @@ SCAN_ERRORS = (
 )
 """In the order of `sip.scanner.ScanError`, which counts from 1."""
 
+DNS_TYPES = ("NAPTR", "SRV", "AAAA", "A")
+DNS_RESULTS = ("answered", "no_records", "no_name", "failed", "timeout")
+"""What can become of a question to name servers; ``failed``: none gave an answer of any use."""
+
 DISCARD_REASONS = (
     *SCAN_ERRORS,
     # What was readable, and yet not for us.
@@ -275,6 +279,18 @@ FAMILIES: tuple[Family, ...] = (
         "regiment_target_gated",
         "gauge",
         "Attempts that wait until the rate of their target allows them.",
+    ),
+    # ---- names
+    Family(
+        "regiment_dns_queries_total",
+        "counter",
+        "Questions put to name servers, by record type and what became of them.",
+        (_label("type", DNS_TYPES), _label("result", DNS_RESULTS)),
+    ),
+    Family(
+        "regiment_dns_stale_answers_total",
+        "counter",
+        "How often an answer that was out of date had to do because there was no better one.",
     ),
     # ---- workers
     Family(

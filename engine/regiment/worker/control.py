@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from regiment.errors import LocalError, RegimentError
-from regiment.model import Call, Event, Policy, Registration, Status, Transport
+from regiment.model import Call, Event, NameService, Policy, Registration, Status, Transport
 from regiment.uac.destination import TargetInfo
 
 MESSAGE = 0
@@ -198,6 +198,8 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     """The endpoints that have rows 1, 2, … of theirs."""
     departure_rates: tuple[float, ...] = ()
     """For each target, un-REGISTERs a second of this worker while it runs; 0: no limit."""
+    names: NameService = NameService()
+    """Who is asked for the addresses of names."""
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):

@@ -103,6 +103,11 @@ class Faces:
         anywhere = _ANYWHERE[":" in face.transport.bind_host]
         return decide(face, anywhere, lambda: self._local(peer_from_address(anywhere, 0)))
 
+    def offer(self, number: int) -> tuple[str, int]:
+        """Protocol and address family (4 or 6) of a transport."""
+        transport = self._faces[number].transport
+        return transport.protocol, 6 if ":" in transport.bind_host else 4
+
     def place(self, peer: bytes, number: int) -> Place:
         """The address `peer` (`datagram.peer_from_address`) as the core wants it.
 

@@ -10,18 +10,20 @@ import os
 import time
 
 from regiment.metrics.scoreboard import Scoreboard
+from regiment.net.answers import Answers
 from regiment.worker.shard import Shard
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Meter:
-    """Publishes one shard's counters to one board."""
+    """Publishes one shard's counters, and those of its look-ups, to one board."""
 
-    def __init__(self, board: Scoreboard, shard: Shard) -> None:
+    def __init__(self, board: Scoreboard, shard: Shard, answers: Answers) -> None:
         self._board = board
         self._shard = shard
-        self._published: dict[str, int] = {}
+        self._answers = answers
+        self._published: dict[tuple[str, ...], int] = {}
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
     def publish(self) -> None:
@@ -39,6 +41,9 @@ class Meter:
             "regiment_udp_receive_drops_total", sum(each.overflow_drops for each in sockets)
         )
         self._raise("regiment_udp_send_errors_total", sum(each.send_errors for each in sockets))
+        for labels, count in self._answers.asked.items():
+            self._raise("regiment_dns_queries_total", count, labels)
+        self._raise("regiment_dns_stale_answers_total", self._answers.stale)
         board.set(
             "regiment_socket_buffer_bytes",
             ("received",),
@@ -51,9 +56,10 @@ class Meter:
         )
         board.set("regiment_worker_resident_bytes", (), self._resident_bytes())
 
-    def _raise(self, family: str, value: int) -> None:
-        self._board.add(family, (), value - self._published.get(family, 0))
-        self._published[family] = value
+    def _raise(self, family: str, value: int, labels: tuple[str, ...] = ()) -> None:
+        key = (family, *labels)
+        self._board.add(family, labels, value - self._published.get(key, 0))
+        self._published[key] = value
 
     def _resident_bytes(self) -> int:
         return int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES

@@ -16,22 +16,23 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from random import Random
 from typing import Any
 
 import msgspec
 import uvloop
 
-from regiment.errors import LocalError, RegimentError
+from regiment.errors import LocalError
 from regiment.metrics.scoreboard import Scoreboard
-from regiment.net import resolver
-from regiment.net.address import family_of
+from regiment.net.resolver import Resolver
 from regiment.uac.destination import Place, TargetInfo
 from regiment.uac.engine import Engine
 from regiment.worker import control
 from regiment.worker.alarm import Alarm, die_with_parent
 from regiment.worker.answers import Answers
 from regiment.worker.change import Alteration
+from regiment.worker.lookup import Lookup
 from regiment.worker.meter import Meter
 from regiment.worker.shard import HOLD_NS, Shard
 from regiment.worker.sockets import Sockets
@@ -76,17 +77,21 @@ class Worker:
             failed=self.fail,
             hold_ns=HOLD_NS,
         )
-        self._meter = Meter(board, self._shard)
+        random = Random(setup.seed)
+        resolver = Resolver(random, time.monotonic_ns)
+        self._meter = Meter(board, self._shard, resolver.answers)
         self._answers = Answers(
             self._engine, say=self._say, turn=self._shard.turn, failed=self.fail
         )
         self._sockets = Sockets(setup, self._shard, self._engine)
+        self._lookup = Lookup(
+            resolver, self._sockets.faces, random, self._tell_addresses, self.fail
+        )
         self._alteration = Alteration(self._engine, self._sockets, self._make_room)
         self._state: StateFile | None = None
         self._full = ""
         """Why the state file has no room for all; empty: it has."""
         self._targets: tuple[TargetInfo, ...] = ()
-        self._lookups: set[asyncio.Task[None]] = set()
         self._survey_due_ns = 0
         self._events_due_ns = 0
         self._progress_due_ns = 0
@@ -128,11 +133,11 @@ class Worker:
         self._engine.load(batch.registrations)
 
     def _end_load(self) -> None:
+        self._know_targets()
         # What was loaded stays until the end: no collection need ever look at it again.
         gc.collect()
         gc.freeze()
         gc.enable()
-        self._targets = tuple(self._engine.targets())
         recovered = self._open_state()
         self._say(
             control.Loaded(
@@ -143,6 +148,10 @@ class Worker:
                 recovered,
             )
         )
+
+    def _know_targets(self) -> None:
+        self._targets = tuple(self._engine.targets())
+        self._lookup.know(self._targets)
 
     def _open_state(self) -> control.Recovered | None:
         """Makes the worker's own ledger and goes on with what former ones hold."""
@@ -172,11 +181,11 @@ class Worker:
 
     def _change(self, batch: control.ChangeBatch) -> None:
         self._alteration.take(batch, time.monotonic_ns())
-        self._targets = tuple(self._engine.targets())
+        self._know_targets()
 
     def _end_change(self) -> None:
         self._alteration.end()
-        self._targets = tuple(self._engine.targets())
+        self._know_targets()
         full = (self._full,) if self._full else ()
         self._say(
             control.Changed(len(self._engine), self._targets, tuple(self._sockets.bound), full)
@@ -190,6 +199,7 @@ class Worker:
             self._engine.set_departure_rate(target, rate)
         self._engine.set_groups({group: row for row, group in enumerate(begin.groups, start=1)})
         self._engine.set_endpoints({name: row for row, name in enumerate(begin.endpoints, start=1)})
+        self._lookup.configure(begin.names)
         now_ns = time.monotonic_ns()
         self._survey_due_ns = now_ns + SURVEY_NS
         self._engine.begin(now_ns)
@@ -202,10 +212,8 @@ class Worker:
 
     def _after(self, now_ns: int) -> None:
         """At the end of each turn: names to look up, events, and whether a stop is done."""
-        for target in self._engine.lookups():
-            task = asyncio.get_running_loop().create_task(self._look_up(target))
-            self._lookups.add(task)
-            task.add_done_callback(self._lookups.discard)
+        if wanted := self._engine.lookups():
+            self._lookup.take(wanted)
         if now_ns >= self._events_due_ns:
             self._events_due_ns = now_ns + EVENTS_NS
             events, calls = self._engine.events(), self._engine.calls()
@@ -246,21 +254,7 @@ class Worker:
             self._engine.set_wall(wall_offset_ns())
         self._meter.publish()
 
-    async def _look_up(self, number: int) -> None:
-        """Resolves a target's name in a thread and tells the core."""
-        target = self._targets[number]
-        carrier = target.transports[0]
-        places: list[Place] = []
-        reason = ""
-        try:
-            family = family_of(self._shard.sockets[carrier].address[0])
-            peers = await resolver.resolve(target.host, target.port, family)
-            places = [self._sockets.faces.place(peer, carrier) for peer in peers]
-        except RegimentError as error:
-            reason = str(error)
-        except Exception as error:
-            self.fail(error)
-            return
+    def _tell_addresses(self, number: int, places: Sequence[Place], reason: str) -> None:
         self._engine.set_addresses(number, places, time.monotonic_ns(), reason)
         self._shard.turn()
 
@@ -282,8 +276,7 @@ class Worker:
 
     def close(self) -> None:
         """Stops the turns and closes the sockets."""
-        for task in self._lookups:
-            task.cancel()
+        self._lookup.close()
         self._answers.close()
         self._shard.stop()
         self._sockets.close()
