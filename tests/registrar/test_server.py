@@ -6,17 +6,13 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
-import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-import regiment
 from regiment.cli import invoke
 from regiment.coordinator.registrar_pool import Options, RegistrarPool
 from regiment.datagram import peer_from_address
@@ -29,7 +25,6 @@ from registrar.client import Client, Reply, parse
 pytestmark = pytest.mark.system
 
 TIMEOUT_S = 20.0
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(regiment.__file__).parent.parent)}
 
 
 class Phone:
@@ -54,30 +49,6 @@ class Phone:
 
     def close(self) -> None:
         self._socket.close()
-
-
-@pytest.fixture
-def start() -> Iterator[Any]:
-    """Starts ``regiment registrar``; gives the process and the address of its first line."""
-    started: list[subprocess.Popen[str]] = []
-
-    def begin(*options: str) -> tuple[subprocess.Popen[str], str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "regiment.cli", "registrar", "--bind", "127.0.0.1:0", *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=ENVIRONMENT,
-        )
-        started.append(process)
-        assert process.stdout is not None
-        return process, process.stdout.readline().removeprefix("listening on ").strip()
-
-    yield begin
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

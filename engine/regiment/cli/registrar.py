@@ -7,7 +7,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +26,7 @@ from regiment.registrar.faults import (
     Faults,
     Limit,
     parse_delay,
+    parse_flow_fault,
     parse_limit,
     parse_percent,
     parse_status,
@@ -37,7 +38,7 @@ from regiment.version import VERSION
 logger = structlog.get_logger()
 
 LINE_S = 10.0
-_PORT = 5060
+_PORT, _TLS_PORT = 5060, 5061
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -49,11 +50,14 @@ class Summary(msgspec.Struct, frozen=True):
     seconds: float
     cpu_s: float
     counts: dict[str, int]
+    tcp: str = ""
+    tls: str = ""
 
 
 _WHO = "Who may register"
 _DIGEST = "Digest"
 _LIMITS = "Bindings"
+_STREAMS = "TCP and TLS"
 _FAULTS = "Faults"
 
 
@@ -61,6 +65,53 @@ def registrar(
     bind: Annotated[
         str, typer.Option(metavar="HOST[:PORT]", help="UDP address; port 0: any, printed.")
     ] = f"127.0.0.1:{_PORT}",
+    tcp: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST[:PORT]",
+            help="Listen on TCP as well; port 0: any, printed.",
+            rich_help_panel=_STREAMS,
+        ),
+    ] = "",
+    tls: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST[:PORT]",
+            help="Listen on TLS as well (1.2 and up).",
+            rich_help_panel=_STREAMS,
+        ),
+    ] = "",
+    cert_file: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="Certificate of the TLS port, PEM; none: a throw-away one is made.",
+            rich_help_panel=_STREAMS,
+        ),
+    ] = "",
+    priv_key_file: Annotated[
+        str, typer.Option(metavar="FILE", help="Its key, PEM.", rich_help_panel=_STREAMS)
+    ] = "",
+    client_ca_file: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="Want a client certificate of these authorities.",
+            rich_help_panel=_STREAMS,
+        ),
+    ] = "",
+    outbound: Annotated[
+        str,
+        typer.Option(
+            metavar="yes|no|refuse",
+            help="RFC 5626, for who asks: a binding a flow; ignored; or 439.",
+            rich_help_panel=_STREAMS,
+        ),
+    ] = "yes",
+    flow_timer: Annotated[
+        int,
+        typer.Option(help="Flow-Timer of its 200, seconds; 0: none.", rich_help_panel=_STREAMS),
+    ] = 0,
     workers: Annotated[
         int,
         typer.Option(min=1, max=256, help="Processes; an AOR with several addresses needs 1."),
@@ -166,6 +217,24 @@ def registrar(
             rich_help_panel=_FAULTS,
         ),
     ] = "",
+    flow_fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND[:WHEN][:PERCENT]",
+            help="Of TCP and TLS: refuse (the handshake), close or mute once accepted; stall (no "
+            "more reads), drop, or cut (half an answer) after WHEN, as 100 (messages) or 30s; "
+            "drop-all:60s. SIGUSR1 drops all. Repeat.",
+            rich_help_panel=_FAULTS,
+        ),
+    ] = None,
+    certificate_fault: Annotated[
+        str,
+        typer.Option(
+            metavar="wrong-name|expired",
+            help="Of the throw-away certificate.",
+            rich_help_panel=_FAULTS,
+        ),
+    ] = "",
     silent: Annotated[
         bool, typer.Option("--silent", help="Answer nothing.", rich_help_panel=_FAULTS)
     ] = False,
@@ -188,8 +257,9 @@ def registrar(
 ) -> int:
     """Run a registrar: RFC 3261 with digest, and with scripted faults if wanted.
 
-    The first line tells the address. Ctrl-C or SIGTERM ends it with a summary. Passwords on a
-    command line can be read by other users of the machine: `--users FILE` keeps them apart.
+    The first line tells the UDP address, the next ones those of TCP and TLS. Ctrl-C or SIGTERM
+    ends it with a summary. Passwords on a command line can be read by other users of the machine:
+    `--users FILE` keeps them apart.
     """
     logs.set_up(log_format)
     faults = Faults(
@@ -199,6 +269,7 @@ def registrar(
         tuple(parse_status(text) for text in fault or ()),
         silent,
         parse_limit(limit) if limit else Limit(),
+        tuple(parse_flow_fault(text) for text in flow_fault or ()),
     )
     settings = Settings(
         users=None if no_auth else _gather(user or [], users, user_range or [], any_user),
@@ -214,6 +285,8 @@ def registrar(
         domains=tuple(each.lower() for each in domain or ()),
         max_contacts=max_contacts,
         service_route=tuple(service_route or ()),
+        outbound=outbound,
+        flow_timer_s=flow_timer,
         server=f"regiment/{VERSION}",
         faults=faults,
     )
@@ -222,6 +295,12 @@ def registrar(
         settings=settings,
         host=host,
         port=port,
+        tcp=address.split(tcp, _PORT) if tcp else None,
+        tls=address.split(tls, _TLS_PORT) if tls else None,
+        cert_file=cert_file,
+        priv_key_file=priv_key_file,
+        client_ca_file=client_ca_file,
+        certificate_fault=certificate_fault,
         workers=workers,
         seed=seed,
         api=None if api == "none" else address.split(api),
@@ -268,16 +347,18 @@ async def _run(
         loop.add_signal_handler(number, stop.set)
     started_s = time.monotonic()
     async with RegistrarPool(options) as pool:
-        place = address.join(*pool.address)
-        # With the summary on stdout, nothing else may be there.
-        if json == "-":
-            say(f"listening on {place}")
-        else:
-            print(f"listening on {place}", flush=True)
+        loop.add_signal_handler(signal.SIGUSR1, pool.drop_flows)
+        places = _places(pool)
+        for line in _greetings(pool, places):
+            # With the summary on stdout, nothing else may be there.
+            if json == "-":
+                say(line)
+            else:
+                print(line, flush=True)
         if pool.url:
             say(f"metrics at {pool.url}/metrics")
         await _watch(pool, stop, started_s, seconds, say)
-    summary = summarise(pool, place, time.monotonic() - started_s)
+    summary = summarise(pool, places, time.monotonic() - started_s)
     for line in tell(summary):
         say(line)
     if json:
@@ -338,11 +419,31 @@ def progress_line(
     return f"{text}  dropped by the kernel: {drops:,}" if drops else text
 
 
-def summarise(pool: RegistrarPool, place: str, seconds: float) -> Summary:
+def _places(pool: RegistrarPool) -> tuple[str, str, str]:
+    """Where it listens on UDP, TCP and TLS; empty: nowhere."""
+    udp, tcp, tls = (
+        address.join(*each) if each[1] else "" for each in (pool.address, pool.tcp, pool.tls)
+    )
+    return udp, tcp, tls
+
+
+def _greetings(pool: RegistrarPool, places: tuple[str, str, str]) -> Iterator[str]:
+    udp, tcp, tls = places
+    yield f"listening on {udp}"
+    if tcp:
+        yield f"listening on tcp {tcp}"
+    if tls:
+        yield f"listening on tls {tls}"
+    if pool.certificate is not None:
+        yield f"throw-away certificate in {pool.certificate}: believe it by ca_list_file"
+
+
+def summarise(pool: RegistrarPool, places: tuple[str, str, str], seconds: float) -> Summary:
     """What a registrar that has ended came to."""
     counts = pool.counts()
     cpu_s = counts["cpu_ns"] / 1e9
-    return Summary(VERSION, place, pool.options.workers, seconds, cpu_s, counts)
+    udp, tcp, tls = places
+    return Summary(VERSION, udp, pool.options.workers, seconds, cpu_s, counts, tcp, tls)
 
 
 def tell(summary: Summary) -> list[str]:

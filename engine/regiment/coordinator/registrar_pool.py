@@ -1,8 +1,8 @@
 """The processes of one embedded registrar: started together, counted together, stopped together.
 
-Several processes share one port by SO_REUSEPORT: the kernel deals datagrams out by the client's
-address and port, so each process owns the bindings of its clients, and an AOR that registers from
-several addresses needs a registrar of one process.
+Several processes share their ports by SO_REUSEPORT: the kernel deals datagrams and connections out
+by the client's address and port, so each process owns the bindings of its clients, and an AOR that
+registers from several addresses, or over another connection, needs a registrar of one process.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import asyncio
 import contextlib
 import mmap
 import os
+import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -24,9 +27,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from regiment.coordinator import access, tcp_socket, web
+from regiment.coordinator import access, certificate, tcp_socket, web
 from regiment.coordinator.seat import death_of, start_process
-from regiment.errors import LocalError
+from regiment.errors import ConfigError, LocalError
 from regiment.registrar import counts
 from regiment.registrar.faults import split_limit
 from regiment.registrar.settings import Settings, check_settings
@@ -46,6 +49,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 5060
     """0: any."""
+    tcp: tuple[str, int] | None = None
+    """Where it listens on TCP; None: nowhere."""
+    tls: tuple[str, int] | None = None
+    cert_file: str = ""
+    """What the TLS port shows; empty: a throw-away certificate, signed by itself."""
+    priv_key_file: str = ""
+    client_ca_file: str = ""
+    """Clients must show a certificate of these authorities; empty: they are asked for none."""
+    certificate_fault: str = ""
+    """What is wrong with the throw-away certificate, of `certificate.FAULTS`."""
     workers: int = 1
     seed: int | None = None
     """None: from the system, unguessable."""
@@ -59,13 +72,37 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     send_buffer_bytes: int = 4 << 20
 
 
+def _check_streams(options: Options) -> None:
+    """Raises `ConfigError` for options of streams that cannot work together."""
+    if options.settings.faults.flows and options.tcp is None and options.tls is None:
+        raise ConfigError("faults of flows need a TCP or a TLS port")
+    if bool(options.cert_file) != bool(options.priv_key_file):
+        raise ConfigError("a certificate needs its key, and a key its certificate")
+    if options.tls is None and (
+        options.cert_file or options.client_ca_file or options.certificate_fault
+    ):
+        raise ConfigError("certificates need a TLS port")
+    if options.certificate_fault not in certificate.FAULTS:
+        raise ConfigError(
+            f"a certificate's fault is {' or '.join(certificate.FAULTS[1:])}, "
+            f"not {options.certificate_fault!r}"
+        )
+    if options.certificate_fault and options.cert_file:
+        raise ConfigError("only a throw-away certificate can be given a fault")
+
+
 class RegistrarPool:
     """``async with RegistrarPool(options) as registrar: …``; `address` is where it answers."""
 
     def __init__(self, options: Options) -> None:
         check_settings(options.settings)
+        _check_streams(options)
         self.options = options
         self.address = ("", 0)
+        self.tcp = self.tls = ("", 0)
+        """Where it answers on streams; a port of 0: nowhere."""
+        self.certificate: Path | None = None
+        """The throw-away certificate, while the registrar runs."""
         self.url = ""
         """Of its HTTP side; empty: there is none."""
         seed = os.urandom(16) if options.seed is None else str(options.seed).encode()
@@ -74,6 +111,7 @@ class RegistrarPool:
         self._failed: asyncio.Future[None] | None = None
         self._server: web.Server | None = None
         self._told: set[str] = set()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -101,6 +139,7 @@ class RegistrarPool:
         settings = msgspec.structs.replace(
             options.settings, faults=split_limit(options.settings.faults, options.workers)
         )
+        streams = self._streams()
         for number in range(options.workers):
             member = _Member(number, self)
             self._members.append(member)
@@ -114,16 +153,52 @@ class RegistrarPool:
                     options.max_aors,
                     options.receive_buffer_bytes,
                     options.send_buffer_bytes,
+                    streams,
                 )
             )
             # any port was asked for: the first process has chosen it for all
             port = serving.port
             self.address = (serving.host, serving.port)
+            streams = tuple(
+                msgspec.structs.replace(each, port=bound)
+                for each, (_, bound) in zip(streams, serving.streams, strict=True)
+            )
             if serving.receive_buffer_bytes < options.receive_buffer_bytes:
                 self.notice(
                     f"the kernel gives a receive buffer of {serving.receive_buffer_bytes:,} bytes "
                     f"instead of {options.receive_buffer_bytes:,}: raise net.core.rmem_max"
                 )
+
+        for stream in streams:
+            if stream.cert_file:
+                self.tls = (stream.host, stream.port)
+            else:
+                self.tcp = (stream.host, stream.port)
+
+    def _streams(self) -> tuple[registrar_server.Port, ...]:
+        """The TCP and the TLS port as they were asked for, with a certificate."""
+        options = self.options
+        found = []
+        if options.tcp is not None:
+            found.append(registrar_server.Port(*options.tcp))
+        if options.tls is not None:
+            files: tuple[str, str] = (options.cert_file, options.priv_key_file)
+            if not options.cert_file:
+                self._folder = tempfile.TemporaryDirectory(prefix="regiment-registrar-")
+                names = dict.fromkeys((options.tls[0], "localhost", *options.settings.domains))
+                made = certificate.write_self_signed(
+                    Path(self._folder.name), tuple(names), options.certificate_fault
+                )
+                self.certificate = made[0]
+                files = (str(made[0]), str(made[1]))
+            found.append(registrar_server.Port(*options.tls, *files, options.client_ca_file))
+        return tuple(found)
+
+    def drop_flows(self) -> None:
+        """Ends all TCP and TLS flows at once, as a fault."""
+        for pid in self.pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGUSR1)
 
     async def _listen(self, host: str, port: int) -> None:
         is_open = self.options.open_metrics
@@ -177,6 +252,8 @@ class RegistrarPool:
         await asyncio.gather(*(member.stop() for member in self._members))
         if self._server is not None:
             await self._server.close()
+        if self._folder is not None:
+            self._folder.cleanup()
         if self._failed is not None and self._failed.done():
             with contextlib.suppress(LocalError):
                 self._failed.result()

@@ -14,6 +14,9 @@ from regiment.errors import LocalError
 SO_SNDBUFFORCE = 32
 SO_RCVBUFFORCE = 33
 
+BACKLOG = 4096
+"""Connections that wait to be accepted; the kernel takes net.core.somaxconn at most."""
+
 
 def open_udp(
     host: str,
@@ -54,6 +57,38 @@ def open_udp(
         _size_buffer(opened, SO_RCVBUFFORCE, socket.SO_RCVBUF, receive_buffer_bytes)
         _size_buffer(opened, SO_SNDBUFFORCE, socket.SO_SNDBUF, send_buffer_bytes)
         opened.bind((host, port))
+    except OSError as error:
+        opened.close()
+        raise LocalError(_reason(place, error)) from None
+    return opened
+
+
+def open_tcp(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
+    """A bound, listening, non-blocking TCP socket at a literal address; port 0: any.
+
+    An IPv6 socket takes IPv6 alone. Raises `LocalError`.
+    """
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        raise LocalError(f"TCP {host}: not an IP address") from None
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    place = f"TCP {host}:{port}" if version == 4 else f"TCP [{host}]:{port}"
+    if not 0 <= port <= 65535:
+        raise LocalError(f"{place}: a port is at most 65535")
+    try:
+        opened = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except OSError as error:
+        raise LocalError(_reason(place, error)) from None
+    try:
+        if version == 6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # What a former process left in TIME_WAIT must not keep us from its port.
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        opened.bind((host, port))
+        opened.listen(BACKLOG)
     except OSError as error:
         opened.close()
         raise LocalError(_reason(place, error)) from None

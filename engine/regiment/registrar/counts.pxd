@@ -12,7 +12,7 @@ cdef enum:                       # cells
     CELL_USERS = 646
     CELL_DELAYED = 647
     CELL_SERVER = 648            # from here on the core writes nothing
-    CELL_COUNT = 651
+    CELL_COUNT = 675
 
 cdef enum:                       # Discard
     # 0 … 7: scanner.ScanError - 1

@@ -13,6 +13,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from regiment.metrics.catalogue import CODES, METHODS, SCAN_ERRORS, Family, Label
+from regiment.registrar.faults import FLOW_FAULTS
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -35,6 +36,11 @@ CREDENTIALS = (
 )
 """`foreign`: an algorithm, opaque value or realm that was never offered."""
 FAULTS = ("drop_in", "drop_out", "delay", "status", "silent", "limit")
+TRANSPORTS = ("udp", "tcp", "tls")
+STREAMS = ("tcp", "tls")
+FLOW_ENDS = ("peer", "framing", "error", "fault", "stop")
+"""Who ended a flow: the client, its bytes that are no SIP, a failure, a scripted fault, or we, at
+the end."""
 CHANGES = ("added", "refreshed", "removed", "expired")
 
 FAMILIES: tuple[Family, ...] = (
@@ -91,6 +97,53 @@ FAMILIES: tuple[Family, ...] = (
     Family("regiment_registrar_delayed_answers", "gauge", "Answers that wait for their delay."),
     # what follows is written by whoever runs the core on sockets
     Family(
+        "regiment_registrar_messages_total",
+        "counter",
+        "Datagrams and messages of flows that came, by transport.",
+        (Label("transport", TRANSPORTS),),
+    ),
+    Family(
+        "regiment_registrar_flows",
+        "gauge",
+        "TCP and TLS connections that are open now.",
+        (Label("transport", STREAMS),),
+    ),
+    Family(
+        "regiment_registrar_flows_opened_total",
+        "counter",
+        "Connections that were opened, their TLS handshakes done.",
+        (Label("transport", STREAMS),),
+    ),
+    Family(
+        "regiment_registrar_flows_closed_total",
+        "counter",
+        "Connections that ended, by who ended them.",
+        (Label("reason", FLOW_ENDS),),
+    ),
+    Family(
+        "regiment_registrar_flows_refused_total",
+        "counter",
+        "TLS handshakes that failed, and connections that could not be accepted.",
+        (Label("transport", STREAMS),),
+    ),
+    Family(
+        "regiment_registrar_keep_alives_total",
+        "counter",
+        "Double CRLFs that were answered by a CRLF (RFC 5626 section 3.5.1).",
+        (Label("transport", STREAMS),),
+    ),
+    Family(
+        "regiment_registrar_answers_lost_total",
+        "counter",
+        "Answers whose connection was gone.",
+    ),
+    Family(
+        "regiment_registrar_flow_faults_total",
+        "counter",
+        "Scripted faults of connections that were applied.",
+        (Label("kind", FLOW_FAULTS),),
+    ),
+    Family(
         "regiment_registrar_receive_drops_total",
         "counter",
         "Datagrams, or runs of them, that the kernel dropped because a receive buffer was full.",
@@ -146,10 +199,12 @@ def name_counts(cells: Buffer) -> dict[str, int]:
     return named
 
 
-def set_cell(cells: Buffer, family: str, value: int) -> None:
-    """Sets the cell of a family without labels. For rows that the core does not write."""
+def set_cell(cells: Buffer, family: str, value: int, label: str = "") -> None:
+    """Sets a family's cell, with its label's value if it has one. For rows that the core does not
+    write."""
     index = next(i for i, each in enumerate(FAMILIES) if each.name == family)
-    memoryview(cells).cast("B").cast("Q")[OFFSETS[index]] = value
+    of_label = FAMILIES[index].labels[0].values.index(label) if label else 0
+    memoryview(cells).cast("B").cast("Q")[OFFSETS[index] + of_label] = value
 
 
 def add_counts(boards: list[Buffer]) -> bytes:

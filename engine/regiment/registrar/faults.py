@@ -8,7 +8,8 @@ repeats, which is what a server transaction that still knew its answer would do 
 drawn anew from a seeded sequence. A limit is the other exception: a bucket remembers.
 
 The spellings that a command line takes are read here too (`parse_status`, `parse_delay`,
-`parse_limit`, `parse_percent`); what cannot be read raises `ConfigError` with one line.
+`parse_limit`, `parse_flow_fault`, `parse_percent`); what cannot be read raises `ConfigError` with
+one line.
 """
 
 from __future__ import annotations
@@ -31,6 +32,16 @@ MAX_DELAY_NS = 600 * 1_000_000_000
 
 MOST_PER_S = 1_000_000_000
 """No limit and no burst is higher."""
+
+FLOW_FAULTS = ("refuse", "close", "mute", "stall", "drop", "drop-all", "cut")
+"""Kinds of `FlowFault`."""
+
+MOST_MESSAGES = 1_000_000_000
+
+_NO_FLOW_FAULT = (
+    "{!r} is no fault of a flow: write refuse, close or mute[:PERCENT], or stall, drop or cut:WHEN"
+    "[:PERCENT], or drop-all:TIME, where WHEN is a number of messages or a time as 30s"
+)
 
 REASONS = {
     200: "OK",
@@ -130,6 +141,24 @@ class Limit(msgspec.Struct, frozen=True):
     """The Retry-After of each 503; 0: none."""
 
 
+class FlowFault(msgspec.Struct, frozen=True):
+    """What goes wrong with TCP and TLS connections that clients open.
+
+    `refuse`: the TLS handshake is answered by an alert. `close`: closed as soon as accepted.
+    `mute`: accepted, and nothing is read or said. `stall`: nothing is read any more. `drop`:
+    closed. `drop-all`: all flows are closed at once, `after_ns` from the start. `cut`: an answer is
+    cut in half, and the flow closed. The last five, but for `drop-all`, come after so many messages
+    of the flow, or so long after it was opened.
+    """
+
+    kind: str
+    messages: int = 0
+    """0: by time."""
+    after_ns: int = 0
+    percent: float = 100.0
+    """Of the flows, drawn when they open."""
+
+
 class Faults(msgspec.Struct, frozen=True):
     """Everything that goes wrong on purpose. The default: nothing."""
 
@@ -142,6 +171,7 @@ class Faults(msgspec.Struct, frozen=True):
     silent: bool = False
     """Requests are read, counted and never answered; no binding changes."""
     limit: Limit = Limit()
+    flows: tuple[FlowFault, ...] = ()
 
 
 def parse_percent(text: str) -> float:
@@ -182,6 +212,32 @@ def _read_time(text: str, whole: str) -> int:
     if time_ns > MAX_DELAY_NS:
         raise ConfigError(f"{whole!r} is too long a delay: at most {MAX_DELAY_NS // 10**9} s")
     return time_ns
+
+
+def parse_flow_fault(text: str) -> FlowFault:
+    """``KIND[:WHEN][:PERCENT]``, as in ``drop:100``, ``stall:30s:5%``, ``drop-all:60s``, ``mute``.
+
+    WHEN is a number of messages or a time with its unit (us, ms, s). Raises `ConfigError`.
+    """
+    kind, *rest = text.strip().split(":")
+    fault = FlowFault(kind)
+    needs_when = kind in ("stall", "drop", "drop-all", "cut")
+    if kind not in FLOW_FAULTS or len(rest) > 1 + needs_when or (needs_when and not rest):
+        raise ConfigError(_NO_FLOW_FAULT.format(text))
+    if needs_when:
+        when = rest.pop(0).strip()
+        if when.isascii() and when.isdecimal() and kind != "drop-all":
+            messages = int(when)
+            if not 1 <= messages <= MOST_MESSAGES:
+                raise ConfigError(f"{text!r}: a number of messages is from 1 to {MOST_MESSAGES}")
+            fault = msgspec.structs.replace(fault, messages=messages)
+        elif (match := _TIME.fullmatch(when)) and match[2]:
+            fault = msgspec.structs.replace(fault, after_ns=_read_time(when, text))
+        else:
+            raise ConfigError(_NO_FLOW_FAULT.format(text))
+    if rest:
+        fault = msgspec.structs.replace(fault, percent=parse_percent(rest[0]))
+    return fault
 
 
 def parse_limit(text: str) -> Limit:

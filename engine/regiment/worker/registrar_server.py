@@ -2,8 +2,9 @@
 
 It is told what to serve over its control socket (one `Serve` frame), answers `Serving` once its
 port is bound or `Fault` if it cannot, and from then on only speaks when there is a `Notice`. It
-ends, in good order, when the other end of that socket is closed. Its counts lie in shared memory
-(`registrar.counts`), so whoever started it reads them at any time, even after its death.
+ends, in good order, when the other end of that socket is closed. SIGUSR1 ends all TCP and TLS
+flows. Its counts lie in shared memory (`registrar.counts`), so whoever started it reads them at any
+time, even after its death.
 """
 
 from __future__ import annotations
@@ -13,23 +14,39 @@ import contextlib
 import gc
 import mmap
 import os
+import resource
+import signal
 import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import uvloop
 
+from regiment.datagram import Batch
 from regiment.errors import LocalError
 from regiment.net import udp
+from regiment.net.listener import server_context
 from regiment.registrar import counts
 from regiment.registrar.engine import Engine
 from regiment.registrar.settings import Settings
 from regiment.worker import control
 from regiment.worker.alarm import Alarm, die_with_parent
+from regiment.worker.registrar_flows import Flows
 from regiment.worker.shard import Shard
+
+
+class Port(msgspec.Struct, frozen=True, array_like=True):
+    """A TCP port, or with a certificate a TLS one; port 0: any."""
+
+    host: str
+    port: int
+    cert_file: str = ""
+    priv_key_file: str = ""
+    client_ca_file: str = ""
 
 
 class Serve(msgspec.Struct, frozen=True, array_like=True, tag="serve"):
@@ -44,6 +61,7 @@ class Serve(msgspec.Struct, frozen=True, array_like=True, tag="serve"):
     max_aors: int
     receive_buffer_bytes: int
     send_buffer_bytes: int
+    streams: tuple[Port, ...] = ()
 
     def __repr__(self) -> str:
         return f"Serve({self.host!r}, {self.port})"
@@ -56,6 +74,8 @@ class Serving(msgspec.Struct, frozen=True, array_like=True, tag="serving"):
     port: int
     receive_buffer_bytes: int
     """What the kernel gave."""
+    streams: tuple[tuple[str, int], ...] = ()
+    """The addresses of `Serve.streams`, in their order."""
 
 
 class Notice(msgspec.Struct, frozen=True, array_like=True, tag="notice"):
@@ -83,7 +103,7 @@ def frame(message: Serve | FromServer) -> bytes:
 
 
 class Server:
-    """One registrar core on one socket, in turns on the running loop."""
+    """One registrar core on its ports, in turns on the running loop."""
 
     def __init__(self, serve: Serve, cells: mmap.mmap, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
@@ -104,27 +124,48 @@ class Server:
             reuse_port=serve.reuse_port,
         )
         self._alarm = Alarm()
+        turning = _Turning(self._engine)
         self._shard = Shard(
             loop,
-            _Turning(self._engine),
+            turning,
             self._alarm,
             chores=self._chores,
             after=_nothing,
             failed=self._fail,
         )
         self._shard.sockets.append(self._socket)
+        self._flows = Flows(
+            self._engine,
+            serve.settings.faults.flows,
+            serve.seed,
+            self._shard.turn,
+            lambda text: self._say(Notice(text)),
+        )
+        turning.write = self._flows.write
+        for port in serve.streams:
+            self._listen(port, serve.reuse_port)
+        loop.add_signal_handler(signal.SIGUSR1, self._flows.drop_all)
+
+    def _listen(self, port: Port, reuse_port: bool) -> None:
+        context = None
+        if port.cert_file:
+            context = server_context(port.cert_file, port.priv_key_file, port.client_ca_file)
+        self._flows.listen(port.host, port.port, context, reuse_port=reuse_port)
 
     def start(self) -> None:
         """Answers from now on."""
         self._engine.begin(time.monotonic_ns(), int(time.time()))
         self._shard.start()
+        self._flows.start()
         host, port = self._socket.address
-        self._say(Serving(host, port, self._socket.receive_buffer_bytes))
+        streams = tuple(each.address for each in self._flows.listeners)
+        self._say(Serving(host, port, self._socket.receive_buffer_bytes, streams))
 
     def close(self) -> None:
         """The last counts are written; the socket is closed."""
         self._chores(time.monotonic_ns())
         self._shard.stop()
+        self._flows.close()
         self._socket.close()
         self._alarm.close()
 
@@ -137,6 +178,10 @@ class Server:
         )
         counts.set_cell(cells, "regiment_registrar_send_errors_total", self._socket.send_errors)
         counts.set_cell(cells, "regiment_registrar_cpu_seconds_total", time.process_time_ns())
+        counts.set_cell(
+            cells, "regiment_registrar_messages_total", self._socket.received, label="udp"
+        )
+        self._flows.publish(cells)
         for text in self._engine.events():
             self._say(Notice(text))
 
@@ -156,8 +201,15 @@ class _Turning:
     def __init__(self, engine: Engine) -> None:
         self.receive = engine.receive
         self.expire = engine.expire
-        self.send = engine.send
         self.deadline_ns = engine.deadline_ns
+        self.write: Callable[[Batch], None] = _nothing
+        self._engine = engine
+
+    def send(self, outbox: Batch, now_ns: int) -> bool:
+        """The core's answers; those that go by flows are written before the network sees them."""
+        more = self._engine.send(outbox, now_ns)
+        self.write(outbox)
+        return more
 
     def launch(self, now_ns: int) -> None:
         """A registrar starts nothing by itself."""
@@ -166,7 +218,7 @@ class _Turning:
         """A client that is gone will not come back for its answer."""
 
 
-def _nothing(_now_ns: int) -> None:
+def _nothing(_: object) -> None:
     """After a turn there is nothing to do."""
 
 
@@ -205,6 +257,9 @@ def main() -> None:
     die_with_parent()
     control_fd, cells_fd = (int(argument) for argument in sys.argv[1:3])
     cells = mmap.mmap(cells_fd, counts.SIZE_BYTES)
+    # A flow takes a descriptor.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.freeze()
     uvloop.run(live(socket.socket(fileno=control_fd), cells))
 
