@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from regiment.datagram import Batch
+from regiment.net import outlet
 from regiment.net.listener import Flow, Listener
 from regiment.registrar import counts
 from regiment.registrar.faults import FLOW_FAULTS, FlowFault
@@ -23,6 +24,8 @@ UNANSWERED = 1024
 """After so many messages answers are let go before more is read: the core's queue of answers is
 bounded, and an answer that finds no place there would be missed over a stream."""
 
+_EMPTY_LINE = b"\r\n\r\n"
+"""The end of an answer of this registrar, none of which has a body."""
 _NS = 1e-9
 
 
@@ -48,6 +51,7 @@ class Flows:
         self.answers_lost = 0
         self._core = core
         self._faults = faults
+        self._cuts = any(fault.kind == "cut" for fault in faults)
         self._random = random.Random(seed)
         self._woken = woken
         self._notice = notice
@@ -100,39 +104,31 @@ class Flows:
 
     def write(self, outbox: Batch) -> None:
         """Writes the outbox's answers that go by flows; those for one flow in a row at once."""
-        run: list[bytes] = []
-        current = 0
-        for index in range(len(outbox)):
-            number = outbox.flow(index)
-            if number != current:
-                self._write(current, run)
-                run = []
-                current = number
-            if number:
-                run.append(outbox[index][0])
-        self._write(current, run)
-
-    def _write(self, number: int, answers: list[bytes]) -> None:
-        if not answers:
+        if self._cuts:
+            self._write_singly(outbox)
             return
-        flow = self._open.get(number)
-        if flow is None or not flow.is_open:
-            self.answers_lost += len(answers)
-        elif (script := self._scripts.get(number)) is None or script.cut_at < 0:
-            flow.write(answers[0] if len(answers) == 1 else b"".join(answers))
-        else:
-            self._write_to_cut(flow, script, answers)
+        for number, answers in outlet.runs(outbox)[0]:
+            flow = self._open.get(number)
+            if flow is not None and flow.is_open:
+                # What the kernel does not take at once waits longer than the outbox lives.
+                flow.write(bytes(answers))
+            else:
+                self.answers_lost += bytes(answers).count(_EMPTY_LINE)
 
-    def _write_to_cut(self, flow: Flow, script: _Script, answers: list[bytes]) -> None:
-        for sent, answer in enumerate(answers):
-            script.answers += 1
-            if script.answers >= script.cut_at:
+    def _write_singly(self, outbox: Batch) -> None:
+        for index in range(len(outbox)):
+            if (number := outbox.flow(index)) == 0:
+                continue
+            answer = outbox[index][0]
+            flow = self._open.get(number)
+            if flow is None or not flow.is_open:
+                self.answers_lost += 1
+            elif number in self._scripts and self._scripts[number].is_cut():
                 self._applied["cut"] += 1
                 flow.write(answer[: len(answer) // 2])
                 flow.close("fault")
-                self.answers_lost += len(answers) - sent - 1
-                return
-            flow.write(answer)
+            else:
+                flow.write(answer)
 
     # ---- what a listener asks and tells
 
@@ -259,6 +255,11 @@ class _Script:
         self.cut_at = -1
         """This answer is cut; -1: none."""
         self.answers = 0
+
+    def is_cut(self) -> bool:
+        """Whether the next answer is the one that is cut."""
+        self.answers += 1
+        return 0 <= self.cut_at <= self.answers
 
     def cancel(self) -> None:
         for timer in self.timers:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -34,11 +35,19 @@ def search_path() -> str:
     return os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 
 
-def free_port() -> int:
-    """A UDP port of 127.0.0.1 that nobody holds at this moment."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody holds at this moment, neither on UDP nor on TCP."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    while True:
+        with (
+            socket.socket(family, socket.SOCK_DGRAM) as datagrams,
+            socket.socket(family, socket.SOCK_STREAM) as streams,
+        ):
+            datagrams.bind((host, 0))
+            port = int(datagrams.getsockname()[1])
+            with suppress(OSError):
+                streams.bind((host, port))
+                return port
 
 
 class Contact(NamedTuple):
@@ -50,13 +59,25 @@ class Contact(NamedTuple):
 
 
 class Kamailio:
-    """``with Kamailio() as peer: …``; it answers at 127.0.0.1, `port`.
+    """``with Kamailio() as peer: …``; it answers at `host`, `port`, over UDP.
 
-    `seed` is that of the trunks whose passwords it knows (`regiment.cli.trunks`).
+    With `certificate` (the files of one and of its key) over TCP as well, and at `tls_port` over
+    TLS. `seed` is that of the trunks whose passwords it knows (`regiment.cli.trunks`).
     """
 
-    def __init__(self, *, seed: str = "demo", memory_mb: int = 128, children: int = 1) -> None:
-        self.port = 0
+    def __init__(
+        self,
+        *,
+        seed: str = "demo",
+        memory_mb: int = 128,
+        children: int = 1,
+        host: str = "127.0.0.1",
+        certificate: tuple[Path, Path] | None = None,
+    ) -> None:
+        self.host = f"[{host}]" if ":" in host else host
+        self.port = self.tls_port = 0
+        self._address = host
+        self._has_streams = certificate is not None
         self._folder = tempfile.TemporaryDirectory(prefix="kamailio-")
         self._control = f"unix:{self._folder.name}/ctl"
         self._log = Path(self._folder.name, "log")
@@ -64,12 +85,16 @@ class Kamailio:
         for name, value in (("SEED", f'"{seed}"'), ("CTL", f'"{self._control}"')):
             self._options += ["-A", f"{name}={value}"]
         self._options += ["-A", f"CHILDREN={children}"]
+        if certificate is not None:
+            self._options += ["-A", "STREAMS=1"]
+            for name, file in zip(("CERTIFICATE", "KEY"), certificate, strict=True):
+                self._options += ["-A", f'{name}="{file}"']
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         try:
             for _ in range(3):
-                if self._start(free_port()):
+                if self._start(free_port(self._address), free_port(self._address)):
                     return self
             raise AssertionError(f"kamailio does not start:\n{self._log.read_text()}")
         except BaseException:
@@ -84,9 +109,11 @@ class Kamailio:
     ) -> None:
         self.close()
 
-    def _start(self, port: int) -> bool:
+    def _start(self, port: int, tls_port: int) -> bool:
         """True when it answers; False: it has ended, perhaps since somebody took the port."""
-        command = ["kamailio", "-l", f"udp:127.0.0.1:{port}", "-DD", "-E", *self._options]
+        command = ["kamailio", "-l", f"udp:{self.host}:{port}", "-DD", "-E", *self._options]
+        if self._has_streams:
+            command += ["-l", f"tcp:{self.host}:{port}", "-l", f"tls:{self.host}:{tls_port}"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -96,12 +123,13 @@ class Kamailio:
                 env={**os.environ, "PATH": search_path()},
                 start_new_session=True,
             )
-        self.port = port
+        self.port, self.tls_port = port, tls_port
+        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
         end_s = time.monotonic() + START_S
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.settimeout(_PROBE_S)
             while time.monotonic() < end_s and self._process.poll() is None:
-                probe.sendto(_PROBE, ("127.0.0.1", port))
+                probe.sendto(_PROBE, (self._address, port))
                 try:
                     if probe.recv(4096).startswith(b"SIP/2.0 405 "):
                         return True
