@@ -15,9 +15,11 @@ from regiment.metrics.scoreboard import Scoreboard
 from regiment.model import Registration, Transport
 from regiment.uac.destination import Dial, Place
 from regiment.uac.engine import Engine
+from regiment.uac.ledger import ENTRY_SIZE
 from responder import Answer, Request, Responder
 from uac.single import CSEQ_BASE, HOST, KEY, REGISTRARS, ok, policy_of
 
+WALL_OFFSET_NS = 1_700_000_000 * S
 CONNECT_NS = 30 * MS
 CONNECT_TIMEOUT_NS = 10 * S
 
@@ -131,6 +133,7 @@ class StreamFleet:
         addresses: int = 1,
         script: Callable[[Request], Answer] = lambda request: [(0, ok(request, 600))],
         network: Network | None = None,
+        former: bytes | None = None,
         **options: object,
     ) -> None:
         self.network = network or Network()
@@ -143,6 +146,10 @@ class StreamFleet:
         self.engine.add_policy(policy_of(transport="tcp", **(exact | options)))
         self.names = [f"trunk{number}" for number in range(count)]
         self.engine.load([Registration(n, f"sip:{n}@example.com", 0) for n in self.names])
+        self.ledger = bytearray((count + 1) * ENTRY_SIZE)
+        self.engine.attach(self.ledger, WALL_OFFSET_NS)
+        if former is not None:
+            self.engine.adopt(former, True, START_NS)
         self.station = StreamStation(self.engine, self._resolve, self.network)
         self.pump = Pump(self.station, self.registrar, wire=Wire(delay_ns=(10 * MS, 10 * MS)))
         self.engine.begin(START_NS)

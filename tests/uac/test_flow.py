@@ -242,3 +242,28 @@ def test_messages_are_counted_by_their_transport() -> None:
         for t in ("udp", "tcp", "tls")
     }
     assert sent == {"udp": 0, "tcp": 3, "tls": 0}
+
+
+def test_a_restarted_engine_registers_anew_over_connections_without_unregistering() -> None:
+    fleet = StreamFleet(50)
+    assert fleet.run(5, fleet.is_registered)
+    lately = max(request.cseq for request in fleet.requests)
+    again = StreamFleet(50, former=bytes(fleet.ledger), max_random_initial_delay=10)
+    assert again.count("registered") == 50
+    again.run(11)
+    assert len(again.requests) == 50
+    assert all(request.expires for request in again.requests)
+    assert all(request.cseq > lately for request in again.requests)
+    moments = {request.time_ns for request in again.requests}
+    assert len(moments) > 40
+    assert again.count("registered") == 50
+
+
+def test_health_counts_connections_and_says_why_there_are_none() -> None:
+    fleet = StreamFleet(10, addresses=2, connections=2, network=Network(refusing={PRIMARY}))
+    assert fleet.run(5, fleet.is_registered)
+    (health,) = fleet.engine.healths(fleet.pump.now_ns)
+    assert (health.open, health.connecting) == (2, 0)
+    first, second = health.addresses
+    assert (first.state, first.protocol) == ("down", "tcp")
+    assert second.state in ("up", "unproven")

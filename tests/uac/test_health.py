@@ -285,3 +285,28 @@ def test_counts_never_go_below_zero_and_a_verdict_needs_somebody_out(events: lis
         assert outstanding == running
         assert window == 0 or 8 <= window <= 1 << 16
         assert verdict == 0 or outstanding > 0
+
+
+def test_a_targets_health_is_told_address_by_address() -> None:
+    fleet = Fleet(200)
+    engine = fleet.engines[0]
+    (unknown,) = engine.healths(fleet.pump.now_ns)
+    assert (unknown.addresses, unknown.reason) == ((), "")
+    fleet.wire.dead.add(PRIMARY)
+    assert fleet.run(10, lambda: fleet.count("registered") == 200)
+    (health_,) = engine.healths(fleet.pump.now_ns)
+    first, second = health_.addresses
+    assert (first.address, first.transport, first.protocol) == ("198.51.100.1:5060", "udp", "udp")
+    assert (first.state, first.reason) == ("suspect", "no answer")
+    assert second.state in ("up", "unproven")
+    assert (health_.waiting, health_.gate_s) == (0, 0.0)
+
+
+def test_a_gated_target_says_for_how_long() -> None:
+    fleet = Fleet(
+        5, addresses=1, script=lambda request: [(0, reply(request, 503, "Retry-After: 60"))]
+    )
+    fleet.run(1)
+    (found,) = fleet.engines[0].healths(fleet.pump.now_ns)
+    assert found.addresses[0].state == "gated"
+    assert 58 < found.gate_s < 60

@@ -160,6 +160,8 @@ cdef class Engine(Inquiry):
         resolved.resolving = False
         resolved.resolved_ns = now_ns
         if peers:
+            if resolved.address_count == 0:
+                resolved.trouble = ""
             resolved.take(peers, [self._face_at(place) for place in places], now_ns)
             self._note_peers(resolved, peers[:ADDRESSES_MAX])
             for at in range(resolved.address_count):
@@ -167,6 +169,7 @@ cdef class Engine(Inquiry):
             if resolved.queue.count or resolved.departures.count:
                 self.make_ready(resolved)
         elif resolved.address_count == 0:
+            resolved.trouble = error
             self._fail_queued(resolved, now_ns, error)
 
     cdef int _face_at(self, object place) except -1:

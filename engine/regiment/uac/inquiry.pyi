@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from regiment.model import Policy, Status
+from regiment.uac.destination import Health
 from regiment.uac.recovery import Recovery
 
 class _Pattern(Protocol):
@@ -23,6 +24,8 @@ class Inquiry(Recovery):
         """Is there a registration of that name? Some 1 µs."""
     def status(self, name: str, now_ns: int) -> Status | None:
         """One registration for people; None: no such name here."""
+    def healths(self, now_ns: int) -> list[Health]:
+        """How each target is, as this worker has come to know it; some 5 µs a target."""
     def policy_of(self, name: str) -> Policy | None:
         """What that registration shares with others; None: no such name here."""
     def slots(self) -> int:

@@ -10,15 +10,15 @@ from libc.string cimport memcmp, memset
 from regiment.uac.cells cimport ROWS
 from regiment.uac.exchange cimport prefetch
 from regiment.uac.ledger cimport mark_of
-from regiment.uac.notice cimport TURNS_MAX, Turn
+from regiment.uac.notice cimport TURNS_MAX, Turn, place_of
 from regiment.uac.policy cimport (
     S_REFRESHING, S_REGISTERED, S_UNREGISTERED, S_UNREGISTERING,
 )
-from regiment.uac.registration cimport CONTACT_BYTES_MAX, HELD, LEAVING, UNUSED
-from regiment.uac.target cimport Target
+from regiment.uac.registration cimport CONTACT_BYTES_MAX, Face, HELD, LEAVING, UNUSED
 from regiment.uac.transaction cimport TX_PROCEEDING, TX_TRYING
 
 from regiment import model
+from regiment.uac.destination import AddressHealth, Health
 
 cdef int64_t NS_PER_S = 1_000_000_000
 REASONS_MAX = 1000
@@ -109,6 +109,46 @@ cdef class Inquiry(Recovery):
     cdef str _contact_text(self, Record* record, PolicyState policy):
         cdef char contact[CONTACT_BYTES_MAX]
         return text_of(contact, max(self.contact_of(record, policy, contact), 0))
+
+    # ------------------------------------------------------------------ targets
+
+    def healths(self, now_ns):
+        return [self._health_of(target, now_ns) for target in self.target_list]
+
+    cdef object _health_of(self, Target target, int64_t now_ns):
+        cdef const Address* address
+        cdef int64_t gate_ns, opens_ns = 0
+        cdef uint32_t at, outstanding = 0
+        cdef bint is_open = target.address_count == 0
+        found = []
+        for at in range(target.address_count):
+            address = &target.addresses[target.order[at]]
+            outstanding += address.outstanding
+            gate_ns = max(address.gated_until_ns - now_ns, <int64_t>0)
+            is_open = is_open or gate_ns == 0
+            opens_ns = gate_ns if opens_ns == 0 else min(opens_ns, gate_ns)
+            found.append(self._address_health(target, address, gate_ns))
+        return Health(
+            target.index, tuple(found), outstanding,
+            gate_s=0.0 if is_open else opens_ns / 1e9,
+            waiting=target.queue.count + target.departures.count,
+            open=target.open, connecting=target.connecting,
+            reason=target.trouble)
+
+    cdef object _address_health(self, Target target, const Address* address, int64_t gate_ns):
+        cdef Face face = <Face>self.faces[address.face]
+        reason = ""
+        if address.failures:
+            state, reason = "down", target.trouble
+        elif gate_ns:
+            state = "gated"
+        elif address.probe_ns:
+            state, reason = "suspect", "no answer"
+        else:
+            state = "unproven" if address.window else "up"
+        return AddressHealth(
+            place_of(&address.peer), face.transport.name, face.transport.protocol, state,
+            address.outstanding, address.window, gate_ns / 1e9, reason)
 
     # ------------------------------------------------------------------ some
 

@@ -1,6 +1,7 @@
 # What is told of registrations: changes of state, and where a binding was made.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from regiment.datagram cimport Peer
 from regiment.sip.scanner cimport Message
 from regiment.uac.registration cimport Face, Population, Record
 from regiment.uac.target cimport Target
@@ -15,6 +16,8 @@ cdef struct Turn:
 
 cdef enum:
     TURNS_MAX = 32768
+
+cdef str place_of(const Peer* peer)      # host:port
 
 cdef class Notices(Population):
     cdef bint watched          # somebody wants to hear of every change, not of failures alone

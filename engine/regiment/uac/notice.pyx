@@ -8,7 +8,7 @@ thousand registrations fail makes them do so at the same time.
 
 from libc.stdlib cimport calloc, free
 
-from regiment.datagram cimport Peer, format_peer
+from regiment.datagram cimport format_peer
 from regiment.sip.scanner cimport H_WARNING
 from regiment.uac.affinity cimport affinity_lists
 from regiment.uac.ledger cimport mark_of

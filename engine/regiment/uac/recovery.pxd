@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from regiment.uac.change cimport Changes
 from regiment.uac.ledger cimport Entry, Settled
-from regiment.uac.registration cimport PolicyState, Record
+from regiment.uac.registration cimport Face, PolicyState, Record
 
 cdef class Recovery(Changes):
     cdef object ledger             # the buffer that `entries` points into
@@ -15,6 +15,8 @@ cdef class Recovery(Changes):
                       int64_t now_ns) except -2
     cdef int _take_up_binding(self, uint32_t slot, const Entry* entry, int64_t now_ns) except -1
     cdef int _take_up_nonce(self, uint32_t slot, const Entry* entry) except -1
+    cdef bint _is_as_it_was(self, const Record* record) except -1
+    cdef int _take_up_face(self, Record* record, const Settled* settled) except -1
     cdef bint _same_contact(self, uint32_t slot, const Settled* settled) except -1
     cdef int _leave_contact(self, uint32_t slot, const Settled* settled) except -1
     cdef int _put_state(self, uint32_t slot, int state) except -1

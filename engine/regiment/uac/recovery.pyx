@@ -41,6 +41,8 @@ cdef enum:
     IS_PROXY = 2
     HAS_QOP = 4
 
+WILDCARDS = ("0.0.0.0", "::", "")
+
 Recovered = namedtuple(
     "Recovered", ("continued", "moved", "torn", "elsewhere", "elsewhere_bound"))
 
@@ -254,6 +256,7 @@ cdef class Recovery(Changes):
                 + settled.nonce_length + settled.opaque_length, settled.reason_length)
         if settled.is_held:
             record.flags |= HELD | BEGUN
+        self._take_up_face(record, settled)
         if is_bound and not self._same_contact(slot, settled):
             if settled.contact_length:
                 return self._leave_contact(slot, settled)
@@ -282,8 +285,35 @@ cdef class Recovery(Changes):
             return 0
         self._put_state(slot, S_REGISTERED)
         record.flags |= BEGUN
-        self._plan_again(slot, settled.due_ns, now_ns)
+        # The connection of a binding has ended with the process; and where our address may be
+        # another one by now, the registrar had better be told.
+        self._plan_again(slot, settled.due_ns if self._is_as_it_was(record) else 0, now_ns)
         return 1
+
+    cdef bint _is_as_it_was(self, const Record* record) except -1:
+        cdef Face face = <Face>self.faces[record.face]
+        return not face.is_stream and record.face == self.transports[face.number][2]
+
+    cdef int _take_up_face(self, Record* record, const Settled* settled) except -1:
+        """Our side as the former Contact shows it, if one of our transports may still look so."""
+        cdef PolicyState policy = <PolicyState>self.policies[record.policy]
+        cdef bytes contact = settled.text[:settled.contact_length]
+        cdef Face usual
+        if record.contact_length:
+            return 0
+        place, _, rest = contact.rpartition(b"@")[2].partition(b";")
+        host, _, port = place.decode("ascii", "replace").rpartition(":")
+        host = host.strip("[]")
+        asked = rest.decode("ascii", "replace").partition("transport=")[2].partition(";")[0]
+        for number in policy.target.transports:
+            transport, socket, default = self.transports[number]
+            usual = <Face>self.faces[default]
+            if transport.protocol != (asked.lower() or "udp") or port != str(usual.port):
+                continue
+            if host == usual.host or transport.local_net or transport.bind_host in WILDCARDS:
+                record.face = self.face_number(number, transport, socket, host, usual.port)
+                return 0
+        return 0
 
     cdef int _put_state(self, uint32_t slot, int state) except -1:
         """It has been in that state all the while: no transition is counted."""
