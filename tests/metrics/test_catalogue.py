@@ -15,7 +15,8 @@ from regiment.model import KINDS
 
 PACKAGE = Path(regiment.__file__).parent
 WRITERS = "\n".join(
-    path.read_text() for path in (PACKAGE / "uac" / "cells.pyx", PACKAGE / "worker" / "meter.py")
+    (PACKAGE / path).read_text()
+    for path in ("uac/cells.pyx", "worker/meter.py", "worker/streams.py")
 )
 COUNTED = [family.name for family in FAMILIES if family.source == "cell"]
 SCANNERS = 8

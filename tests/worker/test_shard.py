@@ -19,6 +19,7 @@ from regiment.worker.shard import (
     INBOX_SLOTS,
     OUTBOXES_PER_TURN,
     RECEIVE_LIMIT,
+    STREAMS,
     Shard,
 )
 
@@ -447,3 +448,111 @@ def test_what_is_left_to_send_ends_the_hold(holding):
     holding.loop.readable(holding.alarm.fd)
     assert holding.socket.attended
     assert len(holding.loop.soon) == 1
+
+
+# --- connections -----------------------------------------------------------------------------
+
+
+class FakeStreams:
+    fd = 7
+
+    def __init__(self, core: FakeCore) -> None:
+        self.core = core
+        self.attended = True
+        self.messages = 0
+        self.datagrams = 0
+        self.sent: list[int] = []
+
+    def serve(self, inbox: Any, now_ns: int) -> int:
+        self.core.did.append("serve")
+        taken, self.messages = self.messages, 0
+        return taken
+
+    def send(self, outbox: Any, now_ns: int) -> int:
+        self.sent.append(len(outbox))
+        return min(self.datagrams, len(outbox))
+
+    def attend(self, on: bool) -> None:
+        self.attended = on
+
+
+@pytest.fixture
+def streams(bench):
+    made = FakeStreams(bench.core)
+    bench.shard.add_streams(made)
+    return made
+
+
+def test_connections_that_have_something_are_served_first_in_a_turn(bench, streams):
+    bench.start()
+    bench.loop.readable(streams.fd)
+    assert bench.core.did == ["serve", "expire", "launch", "send", "after"]
+    bench.core.did.clear()
+    bench.loop.readable(5)
+    assert "serve" not in bench.core.did
+
+
+def test_connections_that_come_while_it_runs_are_watched_at_once(bench):
+    bench.start()
+    late = FakeStreams(bench.core)
+    bench.shard.add_streams(late)
+    assert bench.loop.readers[late.fd] == (bench.shard.turn, (STREAMS,))
+    bench.shard.stop()
+    assert bench.loop.readers == {}
+
+
+def test_an_outbox_goes_to_the_connections_before_the_sockets(bench, streams):
+    bench.start()
+    streams.sent.clear()
+    bench.sent.clear()
+    bench.core.to_send = [5]
+    streams.datagrams = 2
+    bench.loop.readable(5)
+    assert streams.sent == [5]
+    assert bench.sent == [5]
+
+
+def test_an_outbox_for_connections_alone_never_reaches_the_sockets(bench, streams):
+    bench.start()
+    bench.sent.clear()
+    bench.core.to_send = [5, 3]
+    bench.loop.readable(5)
+    assert streams.sent[-2:] == [5, 3]
+    assert bench.sent == []
+
+
+def test_what_a_blocked_socket_holds_is_not_given_to_the_connections_twice(bench, streams):
+    bench.start()
+    streams.sent.clear()
+    streams.datagrams = 9
+    bench.kernel_takes = False
+    bench.core.to_send = [5]
+    bench.loop.readable(5)
+    bench.kernel_takes = True
+    bench.loop.readable(5)
+    assert streams.sent == [5, 0]
+
+
+def test_a_busy_shard_lets_messages_gather_on_connections_too(monkeypatch):
+    bench = Bench(monkeypatch, hold_ns=HOLD_NS)
+    streams = FakeStreams(bench.core)
+    bench.shard.add_streams(streams)
+    bench.start()
+    streams.messages = BUSY_DATAGRAMS
+    bench.loop.readable(streams.fd)
+    assert not streams.attended
+    bench.core.did.clear()
+    bench.pass_time(HOLD_NS)
+    bench.loop.readable(bench.alarm.fd)
+    assert bench.core.did[:1] == ["serve"]
+    assert streams.attended
+
+
+def test_a_word_to_the_core_outside_of_a_turn_brings_one(bench):
+    bench.shard.wake()
+    assert bench.loop.soon == []
+    bench.start()
+    bench.shard.wake()
+    bench.shard.wake()
+    assert bench.loop.run_soon() == 1
+    assert bench.core.did[0] == "expire"

@@ -242,7 +242,8 @@ class Seat:
                     self._owner.on_began(self)
             case control.Prepared() | control.Changed() as step:
                 self._reach(step)
-            case control.Happened(events, calls):
+            case control.Happened(events, calls, warnings):
+                self._owner.on_warnings(self, warnings)
                 self._owner.on_events(self, events, calls)
             case control.Answer(number, reply):
                 question = self._asked.pop(number, None)

@@ -40,6 +40,23 @@ OTHER = "other"
 
 DIRECTIONS = ("sent", "received")
 TRANSPORTS = ("udp", "tcp", "tls")
+STREAM_TRANSPORTS = ("tcp", "tls")
+STREAM_STATES = ("connecting", "open")
+STREAM_FAILURES = (
+    "refused",
+    "timeout",
+    "unreachable",
+    "reset",
+    "closed",
+    "tls",
+    "certificate",
+    "no_sip",
+    "stalled",
+    "keep_alive",
+    "local",
+)
+"""Why connections could not be made or were lost: `net.failure.Failure.kind`."""
+CERTIFICATES = ("own", "peer")
 METHODS = (
     OTHER,
     "REGISTER",
@@ -248,6 +265,32 @@ FAMILIES: tuple[Family, ...] = (
         "counter",
         "ICMP errors that came back for what we sent to the registrar.",
         row_label="registrar",
+    ),
+    # ---- connections
+    Family(
+        "regiment_transport_connections",
+        "gauge",
+        "TCP and TLS connections by state.",
+        (_label("transport", STREAM_TRANSPORTS), _label("state", STREAM_STATES)),
+    ),
+    Family(
+        "regiment_transport_failures_total",
+        "counter",
+        "TCP and TLS connections that could not be made or were lost, by the reason.",
+        (_label("transport", STREAM_TRANSPORTS), _label("reason", STREAM_FAILURES)),
+    ),
+    Family(
+        "regiment_tls_handshake_duration_seconds",
+        "histogram",
+        "From the start of a connection to the end of its TLS handshake.",
+    ),
+    Family(
+        "regiment_tls_certificate_expiry_timestamp_seconds",
+        "gauge",
+        "When the first certificate in use expires: of ours that are shown, of the peers' seen.",
+        (_label("certificate", CERTIFICATES),),
+        per_worker=True,
+        sparse=True,
     ),
     # ---- time
     Family(

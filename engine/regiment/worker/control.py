@@ -282,6 +282,8 @@ class Happened(msgspec.Struct, frozen=True, array_like=True, tag="happened"):
 
     events: tuple[Event, ...]
     calls: tuple[Call, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """Of certificates, for the log."""
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):

@@ -37,6 +37,7 @@ from regiment.worker.meter import Meter
 from regiment.worker.shard import HOLD_NS, Shard
 from regiment.worker.sockets import Sockets
 from regiment.worker.state import StateFile, read_former
+from regiment.worker.streams import Connections
 
 READ_BYTES = 1 << 20
 """Read ahead from the control socket; a batch may be longer."""
@@ -60,6 +61,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.done: asyncio.Future[None] = loop.create_future()
         self._setup = setup
+        self._board = board
         self._writer = writer
         self._engine = make_engine(
             board,
@@ -83,7 +85,10 @@ class Worker:
         self._answers = Answers(
             self._engine, say=self._say, turn=self._shard.turn, failed=self.fail
         )
-        self._sockets = Sockets(setup, self._shard, self._engine)
+        self._connections = Connections(
+            self._engine, attach=self._shard.add_streams, wake=self._shard.wake
+        )
+        self._sockets = Sockets(setup, self._shard, self._engine, self._connections)
         self._lookup = Lookup(
             resolver, self._sockets.faces, random, self._tell_addresses, self.fail
         )
@@ -214,11 +219,13 @@ class Worker:
         """At the end of each turn: names to look up, events, and whether a stop is done."""
         if wanted := self._engine.lookups():
             self._lookup.take(wanted)
+        self._connections.after(now_ns)
         if now_ns >= self._events_due_ns:
             self._events_due_ns = now_ns + EVENTS_NS
             events, calls = self._engine.events(), self._engine.calls()
-            if events or calls:
-                self._say(control.Happened(tuple(events), tuple(calls)))
+            warnings = self._connections.take_warnings()
+            if events or calls or warnings:
+                self._say(control.Happened(tuple(events), tuple(calls), warnings))
         if self._stopping:
             self._settle(now_ns)
 
@@ -252,6 +259,7 @@ class Worker:
             self._sockets.faces.forget()
         if self._state is not None:
             self._engine.set_wall(wall_offset_ns())
+        self._connections.publish(self._board)
         self._meter.publish()
 
     def _tell_addresses(self, number: int, places: Sequence[Place], reason: str) -> None:
@@ -280,6 +288,7 @@ class Worker:
         self._answers.close()
         self._shard.stop()
         self._sockets.close()
+        self._connections.close()
         if self._state is not None:
             self._state.close()
         self._meter.close()

@@ -25,6 +25,9 @@ INBOX_SLOTS = 32
 OUTBOX_DATAGRAMS = 1024
 OUTBOXES_PER_TURN = 2
 
+STREAMS = -2
+"""Stands for the connections where a turn is told which socket is readable."""
+
 CHORES_NS = 1_000_000_000
 """Counters are published and events asked for at least this often."""
 
@@ -54,6 +57,16 @@ class Core(Protocol):
     def send(self, outbox: Batch, now_ns: int) -> bool: ...
     def deadline_ns(self) -> int: ...
     def icmp(self, quoted: bytes, peer: bytes, now_ns: int) -> None: ...
+
+
+class Streams(Protocol):
+    """What a turn needs of connections (`net.stream.Streams`)."""
+
+    @property
+    def fd(self) -> int: ...
+    def serve(self, inbox: Batch, now_ns: int) -> int: ...
+    def send(self, outbox: Batch, now_ns: int) -> int: ...
+    def attend(self, on: bool) -> None: ...
 
 
 class Timer(Protocol):
@@ -89,6 +102,8 @@ class Shard:
     ) -> None:
         self.core = core
         self.sockets: list[udp.Socket] = []
+        self.streams: Streams | None = None
+        """TCP and TLS connections, which hand what they receive to the core themselves."""
         self.turns = 0
         self.clock_steps = 0
         self.lags_ns: list[int] = []
@@ -124,6 +139,14 @@ class Shard:
             if self._holding:
                 socket.attend(False)
 
+    def add_streams(self, streams: Streams) -> None:
+        """Takes the connections, all of them behind one descriptor. Once."""
+        self.streams = streams
+        if self._running:
+            self._loop.add_reader(streams.fd, self.turn, STREAMS)
+            if self._holding:
+                streams.attend(False)
+
     def start(self) -> None:
         """Begins to wait on the sockets and the alarm, and makes a turn. Twice: just the turn."""
         if self._running:
@@ -136,6 +159,8 @@ class Shard:
         self._chores_due_ns = now_ns + CHORES_NS
         for number, socket in enumerate(self.sockets):
             self._loop.add_reader(socket.fd, self.turn, number)
+        if self.streams is not None:
+            self._loop.add_reader(self.streams.fd, self.turn, STREAMS)
         self._loop.add_reader(self._alarm.fd, self._fired)
         self.turn()
 
@@ -146,6 +171,8 @@ class Shard:
         self._running = False
         for socket in self.sockets:
             self._loop.remove_reader(socket.fd)
+        if self.streams is not None:
+            self._loop.remove_reader(self.streams.fd)
         self._loop.remove_reader(self._alarm.fd)
         self._alarm.set(-1)
         if self._again is not None:
@@ -154,8 +181,16 @@ class Shard:
 
     # ---- the turn
 
+    def wake(self) -> None:
+        """Sees to it that a turn follows soon; from wherever the core was told something."""
+        if self._running and self._again is None:
+            self._again = self._loop.call_soon(self._run_again)
+
     def turn(self, readable: int = -1) -> None:
-        """One turn; `readable` is the number of the socket that has something, -1: none."""
+        """One turn; `readable` is the number of the socket that has something, -1: none.
+
+        `STREAMS`: the connections have something.
+        """
         if not self._running:
             return
         try:
@@ -174,6 +209,8 @@ class Shard:
                 self._receive(number, now_ns)
         elif readable >= 0:
             self._receive(readable, now_ns)
+        if self.streams is not None and (self._holding or readable == STREAMS):
+            self._moved += self.streams.serve(self._inbox, now_ns)
         core.expire(now_ns)
         if not self._blocked:
             core.launch(now_ns)
@@ -222,7 +259,9 @@ class Shard:
         for _ in range(OUTBOXES_PER_TURN):
             more = self.core.send(outbox, now_ns)
             self._moved += len(outbox)
-            if len(outbox) and not self._drain():
+            if self.streams is not None and not self.streams.send(outbox, now_ns):
+                outbox.clear()  # nothing but messages for connections, or nothing at all
+            elif len(outbox) and not self._drain():
                 return False
             if not more:
                 return False
@@ -256,6 +295,8 @@ class Shard:
             self._quick_turns = 0
             for socket in self.sockets:
                 socket.attend(not busy)
+            if self.streams is not None:
+                self.streams.attend(not busy)
 
     def _rearm(self, turned_ns: int, more: bool) -> None:
         now_ns = self._clock_ns()
@@ -270,8 +311,7 @@ class Shard:
         elif more or deadline_ns <= now_ns:
             # At once, but after the loop has looked at the sockets: much cheaper than an alarm
             # that is set into the past.
-            if self._again is None:
-                self._again = self._loop.call_soon(self._run_again)
+            self.wake()
         else:
             self._alarm.set(deadline_ns)
 

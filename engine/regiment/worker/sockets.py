@@ -1,4 +1,7 @@
-"""The sockets of a worker's transports: opened, handed to its shard and told to its core."""
+"""The sockets of a worker's transports: opened, handed to its shard and told to its core.
+
+A TCP or TLS transport has none: its connections are opened as the core wants them.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,18 @@ from regiment.net import udp
 from regiment.worker import control
 from regiment.worker.faces import Face, Faces
 from regiment.worker.shard import Shard
+from regiment.worker.streams import Connections
 
 
 class Sockets:
-    """What is open for whom. A socket's number in the shard is its number in the core."""
+    """What is open for whom. A socket's number in the shard is its number in the core.
 
-    def __init__(self, setup: control.Setup, shard: Shard, core: Any) -> None:
+    `connections` is told of TCP and TLS transports, by the numbers that the core gave them.
+    """
+
+    def __init__(
+        self, setup: control.Setup, shard: Shard, core: Any, connections: Connections
+    ) -> None:
         self.bound: list[control.Bound] = []
         self.faces = Faces()
         """By the numbers that the core gave to transports."""
@@ -23,7 +32,8 @@ class Sockets:
         self._setup = setup
         self._shard = shard
         self._core = core
-        self._prepared: list[tuple[control.Listener, udp.Socket]] = []
+        self._connections = connections
+        self._prepared: list[tuple[control.Listener, udp.Socket | None]] = []
 
     def listen(self, listener: control.Listener) -> None:
         """Opens a transport's socket and takes it into use. Raises `LocalError`."""
@@ -42,7 +52,8 @@ class Sockets:
     def discard(self) -> None:
         """Closes what was prepared and not taken into use."""
         for _, opened in self._prepared:
-            opened.close()
+            if opened is not None:
+                opened.close()
         self._prepared.clear()
 
     def use_prepared(self) -> None:
@@ -57,8 +68,14 @@ class Sockets:
         for opened in self._shard.sockets:
             opened.close()
 
-    def _use(self, listener: control.Listener, opened: udp.Socket) -> None:
+    def _use(self, listener: control.Listener, opened: udp.Socket | None) -> None:
         transport = listener.transport
+        if opened is None:
+            face = Face(transport, transport.bind_port, self._setup.index)
+            number = self._core.add_transport(transport, -1, *self.faces.general(face))
+            self.faces.add(number, face)
+            self._connections.add(number, transport)
+            return
         self._shard.add_socket(opened)
         host, port = opened.address
         self.bound.append(control.Bound(transport.name, host, port))
@@ -69,9 +86,11 @@ class Sockets:
         asked = self._setup.receive_buffer_bytes, self._setup.send_buffer_bytes
         self.warnings |= dict.fromkeys(buffer_warnings(opened, *asked))
 
-    def _open(self, listener: control.Listener) -> udp.Socket:
+    def _open(self, listener: control.Listener) -> udp.Socket | None:
         """Worker k takes the port + k."""
         transport = listener.transport
+        if transport.is_stream:
+            return None
 
         def socket_at(port: int) -> udp.Socket:
             return udp.Socket(
