@@ -396,22 +396,6 @@ def test_one_that_does_not_attend_does_not_wake() -> None:
         assert select.select([ours.streams.fd], [], [], 0)[0] == []
 
 
-def test_an_accepted_connection_is_served_alike() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener, caller() as ours:
-        with socket.create_connection(listener.getsockname()) as client:
-            accepted, address = listener.accept()
-            accepted.setblocking(False)
-            ours.streams.accept(5, peer_from_address(*address), accepted, None, ours.now_ns)
-            assert list(ours.local) == [5]
-            client.sendall(b"\r\n")
-            ours.until(lambda: True)
-            client.sendall(b"\r\n" + REGISTER)
-            ours.until(lambda: ours.messages)
-            assert ours.messages == [(5, REGISTER)]
-            assert client.recv(10) == b"\r\n"
-        assert ours.why(5) == "closed by the peer"
-
-
 def test_ten_thousand_connections_leave_nothing_behind() -> None:
     rounds, at_once = 200, 50
 

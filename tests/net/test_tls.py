@@ -13,7 +13,6 @@ import pytest
 
 from authority import Authority, Issued
 from net.peers import SECOND_NS, Caller, Server, caller, echo, server, wait_for_end
-from regiment.datagram import peer_from_address
 from regiment.errors import LocalError
 from regiment.model import Certificate, Tls, Transport
 from regiment.net.tls import Contexts, make_context
@@ -118,29 +117,6 @@ def test_a_later_connection_resumes_the_session(authority: Authority, issued: Is
             ours.streams.close(flow, ours.now_ns)
             ours.why(flow)
     assert seen == [False, True]
-
-
-def test_a_server_side_speaks_tls_too(authority: Authority, issued: Issued) -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        caller() as server_side,
-        caller() as ours,
-    ):
-        security = Contexts().security(trusting(authority), None, DOMAIN, 0)
-        ours.dial(peer_from_address(*listener.getsockname()), 1, TLS, security)
-        accepted, address = listener.accept()
-        accepted.setblocking(False)
-        peer = peer_from_address(*address)
-        server_side.streams.accept(7, peer, accepted, serving(issued), server_side.now_ns)
-
-        def both_stand() -> bool:
-            server_side.streams.serve(server_side.inbox, server_side.now_ns)
-            return bool(ours.local and server_side.local)
-
-        ours.until(both_stand)
-        ours.send(REGISTER)
-        server_side.until(lambda: server_side.messages)
-        assert server_side.messages == [(7, REGISTER)]
 
 
 # --- handshakes that fail --------------------------------------------------------------------

@@ -7,7 +7,6 @@ import select
 import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import uvloop
@@ -20,6 +19,7 @@ from regiment.metrics.catalogue import STREAM_FAILURES
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.model import Certificate, Tls, Transport
 from regiment.net import failure
+from regiment.uac.destination import Dial
 from regiment.worker.alarm import Alarm
 from regiment.worker.shard import HOLD_NS, Shard
 from regiment.worker.streams import Connections
@@ -30,12 +30,14 @@ DOMAIN = "sip.example.com"
 PATIENCE_S = 20
 
 
-class Dial(NamedTuple):
-    flow: int
-    peer: bytes
-    transport: int = TCP
-    server_name: str = DOMAIN
-    certificate: Certificate | None = None
+def dial(
+    flow: int,
+    peer: bytes,
+    transport: int = TCP,
+    server_name: str = DOMAIN,
+    certificate: Certificate | None = None,
+) -> Dial:
+    return Dial(flow, peer, transport, server_name, certificate)
 
 
 class FakeCore:
@@ -59,16 +61,16 @@ class FakeCore:
         unwanted, self.unwanted = self.unwanted, []
         return unwanted
 
-    def connected(self, flow: int, local: bytes, now_ns: int) -> None:
-        self.local[flow] = local
-        self.to_send += [flow] * self.requests_each
+    def connected(self, number: int, local: bytes, now_ns: int) -> None:
+        self.local[number] = local
+        self.to_send += [number] * self.requests_each
 
-    def disconnected(self, flow: int, reason: str, now_ns: int) -> None:
-        assert flow not in self.ended
-        self.ended[flow] = reason
+    def disconnected(self, number: int, reason: str, now_ns: int) -> None:
+        assert number not in self.ended
+        self.ended[number] = reason
 
-    def writable(self, flow: int, on: bool, now_ns: int) -> None:
-        self.taps.append((flow, on))
+    def writable(self, number: int, on: bool, now_ns: int) -> None:
+        self.taps.append((number, on))
 
     def receive(self, inbox: Batch, now_ns: int) -> None:
         self.messages += [(inbox.flow(i), inbox[i][0]) for i in range(len(inbox))]
@@ -157,7 +159,7 @@ def run(case: Callable[[Worker], Coroutine[None, None, None]], *transports: Tran
 def test_a_dial_a_request_and_a_hang_up() -> None:
     async def case(worker: Worker) -> None:
         core = worker.core
-        core.wanted = [Dial(flow, peer.peer) for flow in range(1, 30)]
+        core.wanted = [dial(flow, peer.peer) for flow in range(1, 30)]
         core.requests_each = 100
         worker.shard.wake()
         await worker.until(lambda: len(core.messages) == 2900)
@@ -179,7 +181,7 @@ def test_a_dial_that_fails_is_told_and_counted() -> None:
     async def case(worker: Worker) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             peer = peer_from_address(*taken.getsockname())
-        worker.core.wanted = [Dial(1, peer), Dial(2, peer_from_address("224.0.0.1", 1))]
+        worker.core.wanted = [dial(1, peer), dial(2, peer_from_address("224.0.0.1", 1))]
         worker.shard.wake()
         await worker.until(lambda: len(worker.core.ended) == 2)
         assert worker.core.ended == {1: "connection refused", 2: "network unreachable"}
@@ -193,7 +195,7 @@ def test_a_dial_that_fails_is_told_and_counted() -> None:
 def test_a_peer_that_takes_nothing_stops_its_messages_alone() -> None:
     async def case(worker: Worker) -> None:
         core = worker.core
-        core.wanted = [Dial(1, deaf.peer), Dial(2, peer.peer)]
+        core.wanted = [dial(1, deaf.peer), dial(2, peer.peer)]
         core.requests_each = 20_000
         worker.shard.wake()
         await worker.until(lambda: (1, False) in core.taps and len(core.messages) == 20_000)
@@ -217,7 +219,7 @@ def wait_for_reset(connection: socket.socket) -> None:
 def test_tls_is_counted_with_its_handshakes_and_certificates() -> None:
     async def case(worker: Worker) -> None:
         core = worker.core
-        core.wanted = [Dial(1, peer.peer, TLS), Dial(2, peer.peer, TLS, "other.example.com")]
+        core.wanted = [dial(1, peer.peer, TLS), dial(2, peer.peer, TLS, "other.example.com")]
         worker.shard.wake()
         await worker.until(lambda: core.messages and core.ended)
         assert core.messages == [(1, REGISTER)]
@@ -242,7 +244,7 @@ def test_a_certificate_that_cannot_be_used_ends_the_dial_with_its_line(tmp_path:
 
     async def case(worker: Worker) -> None:
         own = Certificate(missing)
-        worker.core.wanted = [Dial(1, peer_from_address("127.0.0.1", 1), TLS, DOMAIN, own)]
+        worker.core.wanted = [dial(1, peer_from_address("127.0.0.1", 1), TLS, DOMAIN, own)]
         worker.shard.wake()
         await worker.until(lambda: worker.core.ended)
         assert worker.core.ended == {1: f"TLS: cert_file {missing}: No such file or directory"}
@@ -254,7 +256,7 @@ def test_a_certificate_that_cannot_be_used_ends_the_dial_with_its_line(tmp_path:
 def test_what_verification_would_refuse_is_a_warning_once() -> None:
     async def case(worker: Worker) -> None:
         core = worker.core
-        core.wanted = [Dial(1, peer.peer, TLS), Dial(2, peer.peer, TLS)]
+        core.wanted = [dial(1, peer.peer, TLS), dial(2, peer.peer, TLS)]
         worker.shard.wake()
         await worker.until(lambda: len(core.messages) == 2)
         assert worker.connections.take_warnings() == (

@@ -31,7 +31,7 @@ class Flow:
     __slots__ = (
         *("inlet", "socket", "fd", "number", "security", "secret", "state", "unsent", "due_s"),
         *("since_ns", "partial_ns", "ping_ns", "pong_ns", "keep_alive_ns", "wants_pong"),
-        *("pings", "messages", "is_server", "broken"),
+        *("pings", "messages", "broken"),
     )
 
     def __init__(self, number: int, peer: bytes, opened: sockets.socket) -> None:
@@ -58,7 +58,6 @@ class Flow:
         self.pings = 0
         """Those of the peer that were answered."""
         self.messages = 0
-        self.is_server = False
         self.broken: Failure | None = None
         """The kernel refused more; what had come before is read yet."""
 

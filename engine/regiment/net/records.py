@@ -40,10 +40,6 @@ class Records:
             session=session,
         )
 
-    def server(self, context: ssl.SSLContext) -> ssl.SSLObject:
-        """The server's side of a connection."""
-        return context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-
     def take(self) -> bytes:
         """What has to be sent."""
         return self._outgoing.read() if self._outgoing.pending else b""

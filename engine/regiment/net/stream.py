@@ -48,7 +48,7 @@ class Owner(Protocol):
 
 
 class Streams:
-    """The connections of one worker, ours and (for a server) accepted ones, by their numbers.
+    """The connections of one worker, by the numbers that its core gives them.
 
     `wall_s` gives the time by which certificates are judged.
     """
@@ -102,24 +102,6 @@ class Streams:
         flow = Flow(number, peer, opened)
         flow.dress(transport, security)
         self._admit(flow, select.EPOLLOUT, now_ns)
-
-    def accept(
-        self,
-        number: int,
-        peer: bytes,
-        accepted: sockets.socket,
-        context: ssl.SSLContext | None,
-        now_ns: int,
-    ) -> None:
-        """Takes an accepted, non-blocking socket; with a `context` it is the TLS server."""
-        flow = Flow(number, peer, accepted)
-        flow.is_server = True
-        self._admit(flow, select.EPOLLIN, now_ns)
-        if context is None:
-            self._stand(flow, now_ns)
-        else:
-            flow.secret = self._records.server(context)
-            flow.state = SHAKING
 
     def close(self, number: int, now_ns: int) -> None:
         """Ends a connection in good order: what waits is sent first. Nothing for an unknown one."""
@@ -352,7 +334,7 @@ class Streams:
         flow.note_reading(now_ns)
         if flow.partial_ns:
             self._plan(flow, flow.partial_ns + STALL_NS)
-        if not flow.is_server and inlet.settle():
+        if inlet.settle():
             flow.wants_pong = True
             flow.pong_ns = 0
         if flow.pings != inlet.pings:

@@ -15,30 +15,14 @@ from regiment.datagram import Batch
 from regiment.errors import LocalError
 from regiment.metrics.catalogue import STREAM_TRANSPORTS
 from regiment.metrics.scoreboard import Scoreboard
-from regiment.model import Certificate, Transport
+from regiment.model import Transport
 from regiment.net.failure import Failure
 from regiment.net.stream import Streams
 from regiment.net.tls import Contexts
+from regiment.uac.destination import Dial
 
 TICK_NS = 1_000_000_000
 """Keep-alives and time limits are looked at this often."""
-
-
-class Dial(Protocol):
-    """A connection that a core wants."""
-
-    @property
-    def flow(self) -> int: ...
-    @property
-    def peer(self) -> bytes: ...
-    @property
-    def transport(self) -> int: ...
-    @property
-    def server_name(self) -> str:
-        """The configured host of the next hop: SNI and identity."""
-
-    @property
-    def certificate(self) -> Certificate | None: ...
 
 
 class Core(Protocol):
@@ -47,9 +31,9 @@ class Core(Protocol):
     def dials(self) -> Sequence[Dial]: ...
     def hangups(self) -> Sequence[int]: ...
     def receive(self, inbox: Batch, now_ns: int) -> None: ...
-    def connected(self, flow: int, local: bytes, now_ns: int) -> None: ...
-    def disconnected(self, flow: int, reason: str, now_ns: int) -> None: ...
-    def writable(self, flow: int, on: bool, now_ns: int) -> None: ...
+    def connected(self, number: int, local: bytes, now_ns: int) -> None: ...
+    def disconnected(self, number: int, reason: str, now_ns: int) -> None: ...
+    def writable(self, number: int, on: bool, now_ns: int) -> None: ...
 
 
 class Connections:
