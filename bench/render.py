@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 from bench.machine import ROOT
 
-SECTIONS = ("compare", "sender", "kamailio", "memory", "idle", "load", "state", "micro")
+SECTIONS = ("compare", "sender", "kamailio", "memory", "idle", "load", "state", "streams", "micro")
 TEMPLATES = Path(__file__).parent / "templates"
 BEGIN, END = "<!-- figures:begin -->\n", "<!-- figures:end -->"
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from bench import render
 from bench.machine import ROOT, stamp
-from bench.macro import compare, idle, kamailio, load, memory, sender, state
+from bench.macro import compare, idle, kamailio, load, memory, sender, state, streams
 
 RESULTS = ROOT / "bench" / "results"
 QUICK_RESULTS = ROOT / "build" / "bench"
@@ -49,6 +49,7 @@ SECTIONS: dict[str, Callable[[bool], Any]] = {
     "idle": idle.rows,
     "load": load.rows,
     "state": state.rows,
+    "streams": streams.rows,
     "micro": micro,
 }
 

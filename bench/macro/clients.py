@@ -25,6 +25,7 @@ class Client(Protocol):
     """Registers `count` trunks within `seconds`, once."""
 
     name: str
+    protocol: str
     command: list[str]
     pids: list[int]
 
@@ -45,6 +46,7 @@ class Engine:
     """``regiment run`` with one worker: an open load by its usual stagger, without a rate limit."""
 
     name = "regiment"
+    protocol = "udp"
 
     def __init__(
         self,
@@ -56,19 +58,27 @@ class Engine:
         *,
         expiration: int = 3600,
         brief: tuple[int, int, int] = (0, 0, 0),
+        options: tuple[tuple[str, str], ...] = (),
+        max_rate: int = 0,
     ) -> None:
-        """`brief`: how many more, with which expiration, and begun within how many seconds."""
+        """`brief`: how many more, with which expiration, and begun within how many seconds;
+        `options`: of every trunk."""
         config = folder / "pjsip.conf"
         plan = TrunkPlan(
-            f"127.0.0.1:{port}", count, expiration=expiration, max_random_initial_delay=seconds
+            f"127.0.0.1:{port}",
+            count,
+            expiration=expiration,
+            max_random_initial_delay=seconds,
+            protocol=self.protocol,
+            options=options,
         )
         write_trunks(config, plan)
         if brief[0]:
             more = msgspec.structs.replace(plan, first=count, count=brief[0])
             with config.open("a") as file:
                 file.writelines(_without_templates(more, *brief[1:]))
-        self.command = [*REGIMENT, "run", str(config), "--workers", "1", "--max-rate", "0"]
-        self.command += ["--api", "127.0.0.1:0"]
+        self.command = [*REGIMENT, "run", str(config), "--workers", "1"]
+        self.command += ["--max-rate", str(max_rate), "--api", "127.0.0.1:0"]
         self.pids: list[int] = []
         self._core = core
         self._log = folder / "regiment.log"
@@ -114,6 +124,8 @@ class Sipp:
     """SIPp with one socket, no traces, and the credentials of each trunk from a file."""
 
     name = "SIPp"
+    protocol = "udp"
+    _one_socket = "u1"
 
     def __init__(self, folder: Path, port: int, count: int, seconds: int, core: int | None) -> None:
         users = folder / "users.csv"
@@ -125,7 +137,8 @@ class Sipp:
                 file.write(f"{user};[authentication username={user} password={password}]\n")
         rate = count // seconds
         self.command = ["sipp", f"127.0.0.1:{port}", "-sf", str(SCENARIO), "-inf", str(users)]
-        self.command += ["-i", "127.0.0.1", "-t", "u1", "-r", str(rate), "-m", str(count)]
+        self.command += ["-i", "127.0.0.1", "-t", self._one_socket]
+        self.command += ["-r", str(rate), "-m", str(count)]
         self.command += ["-l", "1000000", "-buff_size", str(SOCKET_BUFFER_BYTES), "-nostdin"]
         self.pids: list[int] = []
         self._core = core
@@ -155,3 +168,25 @@ class Sipp:
     def close(self) -> None:
         if self._process is not None:
             processes.end(self._process)
+
+
+class EngineTcp(Engine):
+    """The same over one TCP connection."""
+
+    name = "regiment, TCP"
+    protocol = "tcp"
+
+
+class EngineTls(Engine):
+    """The same over one TLS connection."""
+
+    name = "regiment, TLS"
+    protocol = "tls"
+
+
+class SippTcp(Sipp):
+    """The same over one TCP connection."""
+
+    name = "SIPp, TCP"
+    protocol = "tcp"
+    _one_socket = "t1"

@@ -69,7 +69,7 @@ def measure(make: type[Client], rate: int, seconds: int, extra: tuple[str, ...] 
         folder = Path(name)
         users = credentials(TrunkPlan("", count))
         with Embedded(users, folder, registrar_core, *extra) as registrar:
-            client = make(folder, registrar.port, count, seconds, client_core)
+            client = make(folder, registrar.ports[make.protocol], count, seconds, client_core)
             return run(client, registrar, rate, seconds)
 
 

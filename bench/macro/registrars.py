@@ -58,7 +58,10 @@ class Embedded:
         self._process: subprocess.Popen[str] | None = None
         self._url = ""
         self._pids: list[int] = []
+        self._streams = [name for name in ("tcp", "tls") if f"--{name}" in extra]
         self.port = 0
+        self.ports: dict[str, int] = {}
+        """By transport: udp, and tcp and tls if they were asked for."""
 
     def __enter__(self) -> Self:
         with self._log.open("w") as log:
@@ -69,7 +72,9 @@ class Embedded:
         if not line.startswith("listening on "):
             self.close()
             raise SystemExit(f"the registrar does not start:\n{self._log.read_text()}")
-        self.port = int(line.rpartition(":")[2])
+        self.port = self.ports["udp"] = int(line.rpartition(":")[2])
+        for name in self._streams:
+            self.ports[name] = int(process.stdout.readline().rpartition(":")[2])
         while not (found := re.search(r"metrics at (\S+)", self._log.read_text())):
             pass
         self._url = found[1]
@@ -83,6 +88,17 @@ class Embedded:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def url(self) -> str:
+        """Of its metrics."""
+        return self._url
+
+    @property
+    def pid(self) -> int:
+        """Of the command; its processes are below it."""
+        assert self._process is not None
+        return self._process.pid
 
     def counts(self) -> Counts:
         sums = scrape(self._url)

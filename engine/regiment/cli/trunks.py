@@ -30,6 +30,12 @@ class TrunkPlan(msgspec.Struct, frozen=True):
     """Passwords follow from it and the trunk's number."""
     domain: str = ""
     """Host of client_uri; empty: that of `server`."""
+    protocol: str = "udp"
+    """Of the transport: udp, tcp or tls."""
+    transport_options: tuple[tuple[str, str], ...] = ()
+    """More options of the transport, as ``("ca_list_file", "ca.pem")``."""
+    options: tuple[tuple[str, str], ...] = ()
+    """More options of every trunk, as ``("@connection", "own")``."""
 
 
 def trunk_user(number: int) -> str:
@@ -51,17 +57,22 @@ def credentials(plan: TrunkPlan) -> Iterator[tuple[str, str]]:
 def sections(plan: TrunkPlan) -> Iterator[str]:
     """The file's text, section by section."""
     domain = plan.domain or plan.server.rsplit(":", 1)[0]
-    yield f"[transport-udp]\ntype=transport\nprotocol=udp\nbind={plan.bind}\n\n"
+    transport = f"transport-{plan.protocol}"
+    parameter = "" if plan.protocol == "udp" else f"\\;transport={plan.protocol}"
+    yield (
+        f"[{transport}]\ntype=transport\nprotocol={plan.protocol}\nbind={plan.bind}\n"
+        f"{_written(plan.transport_options)}\n"
+    )
     yield (
         "[trunk](!)\n"
         "type=registration\n"
-        "transport=transport-udp\n"
-        f"server_uri=sip:{plan.server}\n"
+        f"transport={transport}\n"
+        f"server_uri=sip:{plan.server}{parameter}\n"
         f"expiration={plan.expiration}\n"
         f"max_random_initial_delay={plan.max_random_initial_delay}\n"
         f"retry_interval={plan.retry_interval}\n"
         "max_retries=4294967295\n"
-        "auth_rejection_permanent=no\n\n"
+        f"auth_rejection_permanent=no\n{_written(plan.options)}\n"
     )
     for number in range(plan.first, plan.first + plan.count):
         user = trunk_user(number)
@@ -75,6 +86,10 @@ def sections(plan: TrunkPlan) -> Iterator[str]:
             f"username={user}\n"
             f"password={trunk_password(plan, number)}\n\n"
         )
+
+
+def _written(options: tuple[tuple[str, str], ...]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in options)
 
 
 def write_trunks(path: Path, plan: TrunkPlan) -> None:

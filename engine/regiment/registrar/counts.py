@@ -202,9 +202,13 @@ def name_counts(cells: Buffer) -> dict[str, int]:
 def set_cell(cells: Buffer, family: str, value: int, label: str = "") -> None:
     """Sets a family's cell, with its label's value if it has one. For rows that the core does not
     write."""
+    memoryview(cells).cast("B").cast("Q")[cell_of(family, label)] = value
+
+
+def cell_of(family: str, label: str = "") -> int:
+    """The number of a family's cell, with its label's value if it has one."""
     index = next(i for i, each in enumerate(FAMILIES) if each.name == family)
-    of_label = FAMILIES[index].labels[0].values.index(label) if label else 0
-    memoryview(cells).cast("B").cast("Q")[OFFSETS[index] + of_label] = value
+    return OFFSETS[index] + (FAMILIES[index].labels[0].values.index(label) if label else 0)
 
 
 def add_counts(boards: list[Buffer]) -> bytes:

@@ -136,6 +136,7 @@ class Server:
         self._shard.sockets.append(self._socket)
         self._flows = Flows(
             self._engine,
+            cells,
             serve.settings.faults.flows,
             serve.seed,
             self._shard.turn,
@@ -181,7 +182,7 @@ class Server:
         counts.set_cell(
             cells, "regiment_registrar_messages_total", self._socket.received, label="udp"
         )
-        self._flows.publish(cells)
+        self._flows.publish()
         for text in self._engine.events():
             self._say(Notice(text))
 
