@@ -1,4 +1,4 @@
-"""Bare TLS connections of uvloop's, and what each costs: ``python -m bench.macro.bare_flows PORT N …``.
+"""Bare TLS connections of uvloop's: ``python -m bench.macro.bare_flows PORT N …``.
 
 The measure for our own. Each has shaken hands and sent a ping that was answered, with one context
 for all and a protocol that keeps nothing. Prints a line of JSON for each number of connections.
@@ -28,7 +28,7 @@ class _Flow(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         transport.write(PING)
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, _: bytes) -> None:
         if not self._answered.done():
             self._answered.set_result(None)
 
