@@ -109,12 +109,36 @@ def goals(records: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
         rows.append(("REGISTERs of a reload that changes 7", "7", f"{sent:.0f}", sent == 7))
         sent = lives["restart"]["requests"]
         rows.append(("Requests of a restart", "0", f"{sent:.0f}", sent == 0))
+    if "streams" in result:
+        rows += _goals_of_streams(result["streams"])
     if "micro" in result:
         name, took = next(
             (name, ns) for name, ns in result["micro"]["sip"]["ns"].items() if "200" in name
         )
         rows.append((f"Scanner: {name}", "≤ 1 µs", f"{took / 1000:.2f} µs", took <= 1000))
     return rows
+
+
+def _goals_of_streams(result: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
+    costs, memory, cut = result["costs"], result["memory"], result["cut"]
+    tcp, tls = costs["tcp_ratio"]["median"], costs["tls_ratio"]["median"]
+    most, gate = cut["most_per_s"], cut["gate_per_s"]
+    return [
+        ("CPU over one TCP connection", "≤ 1.3 × UDP", f"{tcp:.2f} ×", tcp <= 1.3),
+        ("CPU over one TLS connection", "≤ 1.6 × UDP", f"{tls:.2f} ×", tls <= 1.6),
+        (
+            f"Memory of a TLS connection, {memory['to']:,} on one worker",
+            "≤ 1.15 × a bare one",
+            f"{memory['ratio']:.2f} × of {memory['bare_bytes']:,.0f} bytes",
+            memory["ratio"] <= 1.15,
+        ),
+        (
+            f"{cut['flows']:,} connections cut at once come back",
+            f"≤ {gate:,}/s",
+            f"{most:,.0f}/s",
+            most <= gate,
+        ),
+    ]
 
 
 def page(folder: Path) -> str:
