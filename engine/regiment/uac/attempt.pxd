@@ -50,6 +50,8 @@ cdef class Attempts(Flows):
     cdef bint again_after_494(self, const Record* record, PolicyState policy) noexcept
     cdef int succeed(self, uint32_t slot, Record* record, PolicyState policy, const char* data,
                      const Message* message, int64_t received_ns, int64_t now_ns) except -1
+    cdef int learn(self, Record* record, Target target, const char* data,
+                   const Message* message) except -1
     cdef int registered(self, uint32_t slot, Record* record, PolicyState policy, int code,
                         int64_t received_ns, int64_t now_ns) except -1
     cdef int unregistered(self, uint32_t slot, Record* record, Target target, int outcome,

@@ -24,10 +24,11 @@ from regiment.uac.policy cimport (
     S_REGISTERED, S_UNREGISTERED, S_UNREGISTERING, Verdict, decide, probe_wait_s, refresh_window_ns,
 )
 from regiment.uac.registration cimport (
-    CACHED, CONTACT_BYTES_MAX, CUT, EVER, FALLBACK_423, GOING, ICMP_ONCE, IN_QUEUE, IN_SEND,
+    CACHED, CONTACT_BYTES_MAX, CUT, EVER, Face, FALLBACK_423, GOING, ICMP_ONCE, IN_QUEUE, IN_SEND,
     LEAVING, MOVING, PENDING, R_POSTPONE, R_REJECT, R_RELEASE, R_START, R_SUCCESS, R_UNREGISTER,
     R_WAIT, REPEATED, SENT, SETTLED, registration_advance,
 )
+from regiment.uac.reflection cimport seen_from
 from regiment.uac.security cimport forget_security_server, take_security_server
 from regiment.uac.transaction cimport (
     TX_PROCEEDING, TX_REQUEST, TX_TIMER_E, TX_TIMER_F, TX_TRANSPORT_ERROR, TX_TRYING,
@@ -37,6 +38,9 @@ from regiment.uac.transaction cimport (
 
 cdef int64_t NS_PER_S = 1_000_000_000
 cdef int64_t NS_PER_MS = 1_000_000
+
+cdef enum:
+    FACES_MOST = 4096          # so many are learned at most
 
 
 cdef class Attempts(Flows):
@@ -374,7 +378,26 @@ cdef class Attempts(Flows):
         record.bound_place = record.address + 1
         record.granted_s = <uint32_t>granted
         record.expires_ns = received_ns + granted * NS_PER_S
+        if policy.is_learning:
+            self.learn(record, target, data, message)
         self.registered(slot, record, policy, message.status, received_ns, now_ns)
+        return 0
+
+    cdef int learn(self, Record* record, Target target, const char* data,
+                   const Message* message) except -1:
+        """The Contact becomes what the registrar sees (`@rport_contact`): once it differs, the
+        binding goes, and is made anew. A connection is its own way back."""
+        cdef Face face = <Face>self.faces[target.addresses[record.address].face]
+        cdef int seen_as
+        if face.is_stream or record.contact_length or len(self.faces) > FACES_MOST:
+            return 0
+        seen = seen_from(data, message)
+        if seen is None:
+            return 0
+        seen_as = self.face_number(face.number, face.transport, face.socket, seen[0], seen[1])
+        if seen_as != record.face:
+            face.seen_as = seen_as
+            record.flags |= MOVING
         return 0
 
     cdef int registered(self, uint32_t slot, Record* record, PolicyState policy, int code,

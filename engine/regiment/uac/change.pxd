@@ -6,13 +6,10 @@ from regiment.uac.target cimport Target
 
 cdef class Changes(Exchange):
     cdef list transports           # (model.Transport, socket or -1, default face) by number
-    cdef dict face_by_key          # (number of a transport, host, port) -> number of the face
     cdef dict certificates         # model.Certificate or None -> its number
     cdef dict target_by_key
     cdef dict policy_numbers       # policy -> its number; made at the first change
 
-    cdef int face_number(self, int number, object transport, object socket, str host,
-                         int port) except -1
     cdef Target _target_for(self, object policy, tuple numbers)
     cdef int64_t _admit(self, object registration, uint32_t cseq) except -2
     cdef int _count_in(self, uint32_t slot) except -1

@@ -49,16 +49,6 @@ cdef class Changes(Exchange):
                                                                     host, port)))
         return number
 
-    cdef int face_number(self, int number, object transport, object socket, str host,
-                         int port) except -1:
-        """That face of a transport; a new one if it was never seen."""
-        key = (number, host, port)
-        face = self.face_by_key.get(key)
-        if face is None:
-            face = self.face_by_key[key] = len(self.faces)
-            self.faces.append(Face(transport, number, socket, host, port))
-        return face
-
     def add_policy(self, policy):
         cdef PolicyState state
         cdef bytes place

@@ -21,6 +21,7 @@ cdef class Passages(Notices):
     cdef uint64_t secrets_used
     cdef Ring sending          # what the next send() lays into the outbox
     cdef list target_list, ready, wanted
+    cdef dict face_by_key          # (number of a transport, host, port) -> number of the face
     cdef list sweeps           # [target, place, next slot]: whose transactions move on
     cdef bint stopping
 
@@ -28,6 +29,8 @@ cdef class Passages(Notices):
     cdef uint64_t secret_word(self) noexcept nogil
     cdef int make_ready(self, Target target) except -1
     cdef void want_addresses(self, Target target, int64_t now_ns)
+    cdef int face_number(self, int number, object transport, object socket, str host,
+                         int port) except -1
     cdef void put(self, Ring* ring, uint32_t slot) noexcept nogil
     cdef int64_t take_first(self, Ring* ring) noexcept nogil
     cdef void push_send(self, uint32_t slot, Record* record) noexcept nogil

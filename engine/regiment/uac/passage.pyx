@@ -6,6 +6,8 @@ an address that has become suspect was asked moves on to another one, a part of 
 time, so that a turn stays short. With no other address left everything stays where it is.
 """
 
+from libc.stdint cimport uint16_t
+
 from regiment.keyed cimport keyed_word
 from regiment.timing.pacer cimport next_random, unit_interval
 from regiment.uac.health cimport (
@@ -13,7 +15,7 @@ from regiment.uac.health cimport (
     verdict_ns,
 )
 from regiment.uac.policy cimport K_UNREGISTER
-from regiment.uac.registration cimport IN_SEND, OCCUPIES, UNUSED, PolicyState
+from regiment.uac.registration cimport IN_SEND, OCCUPIES, UNUSED, Face, PolicyState
 from regiment.uac.transaction cimport TX_PROCEEDING, TX_TRYING
 
 cdef int64_t LOOKUP_PAUSE_NS = 5_000_000_000
@@ -50,6 +52,18 @@ cdef class Passages(Notices):
         target.resolving = True
         self.wanted.append(target.index)
 
+    # ------------------------------------------------------------------ faces
+
+    cdef int face_number(self, int number, object transport, object socket, str host,
+                         int port) except -1:
+        """That face of a transport; a new one if it was never seen."""
+        key = (number, host, port)
+        face = self.face_by_key.get(key)
+        if face is None:
+            face = self.face_by_key[key] = len(self.faces)
+            self.faces.append(Face(transport, number, socket, host, port))
+        return face
+
     # ------------------------------------------------------------------ rings
 
     cdef void put(self, Ring* ring, uint32_t slot) noexcept nogil:
@@ -81,9 +95,18 @@ cdef class Passages(Notices):
 
     cdef void aim(self, Record* record, Target target, int place) noexcept:
         """Its next request goes to that address, and shows our side as seen from there."""
+        cdef Face former = <Face>self.faces[record.face]
+        cdef Face face
         record.address = <unsigned char>place
-        if place < target.places:
-            record.face = target.addresses[place].face
+        if place >= target.places:
+            return
+        face = <Face>self.faces[target.addresses[place].face]
+        # what is to be unbound is the Contact that was bound
+        if record.kind == K_UNREGISTER and former.number == face.number:
+            return
+        record.face = target.addresses[place].face
+        if face.seen_as >= 0 and (<PolicyState>self.policies[record.policy]).is_learning:
+            record.face = <uint16_t>face.seen_as
 
     cdef int dispatch(self, uint32_t slot, Record* record, Target target, bint is_answer,
                       int64_t now_ns) except -1:

@@ -84,6 +84,7 @@ cdef class Face:
     cdef readonly int port
     cdef uint16_t socket                       # NO_SOCKET: it has connections
     cdef bint is_stream
+    cdef int seen_as                           # the face that a NAT makes of it; -1: none is known
     cdef int protocol                          # its place in metrics.catalogue.TRANSPORTS
 
 cdef class PolicyState:
@@ -100,6 +101,7 @@ cdef class PolicyState:
     cdef uint16_t face             # of its first transport, while no address is known
     cdef int group_row             # of the scoreboard; NO_GROUP: counted nowhere
     cdef bint line, mediasec
+    cdef bint is_learning          # @rport_contact
     cdef uint8_t ha2[4][32]
     cdef bint ha2_known[4]
     cdef int need_ha2(self, int algorithm) except -1

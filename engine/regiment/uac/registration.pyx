@@ -102,6 +102,7 @@ cdef class Face:
         self.number = number
         self.is_stream = transport.is_stream
         self.protocol = catalogue.TRANSPORTS.index(transport.protocol)
+        self.seen_as = -1
         self.socket = <uint16_t>NO_SOCKET if self.is_stream else socket
         self.host, self.port = host, port
         self.local = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -120,6 +121,7 @@ cdef class PolicyState:
         self.certificate = certificate
         self.group_row = NO_GROUP
         self.line = policy.line
+        self.is_learning = policy.rport_contact
         self.mediasec = policy.security_negotiation == request.MEDIASEC
         self.rules.expiration_s = policy.expiration
         self.rules.max_random_initial_delay_s = policy.max_random_initial_delay
