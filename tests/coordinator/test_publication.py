@@ -6,8 +6,9 @@ import socket
 
 import pytest
 
+from authority import Authority
 from regiment.coordinator.publication import Publication
-from regiment.model import Transport
+from regiment.model import Certificate, Tls, Transport
 
 
 def test_a_name_as_external_address_is_looked_up():
@@ -43,3 +44,18 @@ def test_one_that_does_not_resolve_is_said_as_it_stands(monkeypatch):
     (warning,) = published.warnings
     assert warning.name == "edge"
     assert "edge.invalid has no address yet" in warning.message
+
+
+def test_a_key_that_does_not_open_is_told_when_the_transport_is_published():
+    with Authority() as authority:
+        issued = authority.issue(cn="trunk", password="right")
+        for password, said in (("", "the key is encrypted: set password"), ("right", "")):
+            own = Certificate(str(issued.cert_file), str(issued.key_file), password)
+            transport = Transport("tls", protocol="tls", tls=Tls(certificate=own))
+            published = Publication()
+            assert published.published(transport) is transport
+            if said:
+                line = f"priv_key_file {issued.key_file}: {said}: nothing can connect over it"
+                assert [each.message for each in published.warnings] == [line]
+            else:
+                assert published.warnings == []

@@ -1,5 +1,8 @@
 """Names in `external_signaling_address`, which are looked up once: when the file is read.
 
+The files of a TLS transport are tried out at the same time, so that a key that does not open is told
+when the configuration is loaded, not at the first connection.
+
 A worker waits for no name, so it is given the address. `external_signaling_hostname` is said as it
 stands (`worker.faces` decides to whom).
 """
@@ -13,7 +16,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 import msgspec
 
 from regiment.model import Finding, Transport
-from regiment.net import address
+from regiment.net import address, tls
 
 RESOLVE_S = 3.0
 """A name that takes longer is not waited for."""
@@ -27,6 +30,9 @@ class Publication:
 
     def published(self, transport: Transport) -> Transport:
         """`transport` with an external address instead of a name. Takes `RESOLVE_S` at most."""
+        if transport.tls is not None and (objection := tls.objection(transport.tls)):
+            message = f"{objection}: nothing can connect over it"
+            self.warnings.append(Finding(message, type="transport", name=transport.name))
         host = transport.external_signaling_address.strip("[]")
         if not host or address.family_of(host):
             return transport

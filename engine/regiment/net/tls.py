@@ -178,6 +178,15 @@ def make_context(tls: Tls, certificate: Certificate | None) -> ssl.SSLContext:
     return context
 
 
+def objection(tls: Tls) -> str:
+    """Why no connection can be made with these options and files, as one line; empty: it can."""
+    try:
+        make_context(tls, tls.certificate)
+    except LocalError as error:
+        return str(error)
+    return ""
+
+
 def _set_versions(context: ssl.SSLContext, tls: Tls) -> None:
     method = tls.method.lower()
     if method in ("sslv2", "sslv3"):
