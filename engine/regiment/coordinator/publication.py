@@ -1,7 +1,7 @@
 """Names in `external_signaling_address`, which are looked up once: when the file is read.
 
-The files of a TLS transport are tried out at the same time, so that a key that does not open is told
-when the configuration is loaded, not at the first connection.
+The files of a TLS transport are tried out at the same time, so that a key that does not open is
+told when the configuration is loaded, not at the first connection.
 
 A worker waits for no name, so it is given the address. `external_signaling_hostname` is said as it
 stands (`worker.faces` decides to whom).
