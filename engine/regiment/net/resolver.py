@@ -373,12 +373,11 @@ def _literal(host: str, query: Query, families: Sequence[int]) -> Candidate:
 
 def _peer(address: str, port: int) -> bytes:
     plain, _, zone = address.partition("%")
-    if not zone or zone.isdecimal():
-        return peer_from_address(plain, port, int(zone or 0))
     try:
-        return peer_from_address(plain, port, socket.if_nametoindex(zone))
-    except OSError:
-        raise LocalError(f"{address}: there is no interface {zone}") from None
+        scope = int(zone or 0) if zone.isdecimal() or not zone else socket.if_nametoindex(zone)
+        return peer_from_address(plain, port, scope)
+    except (OSError, OverflowError, ValueError):
+        raise LocalError(f"{_shown(address)}: there is no interface {_shown(zone)}") from None
 
 
 def _plain_name(host: str) -> str:
