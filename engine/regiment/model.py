@@ -69,8 +69,6 @@ class Transport(msgspec.Struct, frozen=True, array_like=True):
     external_signaling_port: int = 0
     local_net: tuple[str, ...] = ()
     tos: int = 0
-    options: dict[str, str] = {}
-    """Everything else as written."""
     cos: int = 0
     tls: Tls | None = None
     """Only where the protocol is TLS."""
@@ -93,10 +91,9 @@ class Policy(msgspec.Struct, frozen=True, array_like=True):
     server_uri: str
     outbound_proxy: tuple[str, ...] = ()
     """Route values in order, each as ``<uri>`` with its parameters."""
-    transport: str = ""
-    """Name of the transport that is used (resolved by config: never unknown); empty: first UDP."""
     transports: tuple[str, ...] = ()
-    """Names of the transports that may carry it, in the order of the file; empty: `transport`."""
+    """Names of the transports that may carry it, in the order of the file (resolved by config:
+    never unknown); empty: whichever there is."""
     expiration: int = 3600
     max_random_initial_delay: int = 10
     retry_interval: int = 60
@@ -144,8 +141,6 @@ class Policy(msgspec.Struct, frozen=True, array_like=True):
     """Requests of 1,300 bytes and more go over TCP (`disable_tcp_switch=no`, RFC 3261 18.1.1)."""
     certificate: Certificate | None = None
     """The registration's own client certificate; None: the transport's."""
-    options: tuple[tuple[str, str], ...] = ()
-    """(name, value) of further `@` options that are not at their default; no secret among them."""
 
 
 class Registration(msgspec.Struct, frozen=True, array_like=True):

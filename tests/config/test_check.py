@@ -97,13 +97,13 @@ def test_json_names_every_option_but_secrets(
 def test_what_waits_is_no_registration_but_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = "[t]\ntype=transport\nprotocol=tcp\nbind=0.0.0.0\n" + MINIMAL + "transport=t\n"
+    text = "[t]\ntype=transport\nprotocol=ws\nbind=0.0.0.0\n" + MINIMAL + "transport=t\n" + UDP
     code, out, _ = checked(capsys, tmp_path, text)
     assert code == 0
     assert "0 would register, 1 wait for what is not yet acted on" in out
     data = data_of(capsys, tmp_path, text)
     assert data["registrations"] == data["refused"] == []
-    assert any(w["name"] == "r" and "over tcp" in w["reason"] for w in data["warnings"])
+    assert any(w["name"] == "r" and "over ws" in w["reason"] for w in data["warnings"])
 
 
 def test_colliding_ports_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,8 +113,9 @@ def test_differences_depend_on_the_file(tmp_path: Path) -> None:
 
 
 def test_what_is_not_acted_on_is_named(tmp_path: Path) -> None:
-    report = report_of(tmp_path, UDP + MINIMAL + "@follow_redirects=yes\n@nope=1\n")
-    assert report.not_acted_on == ["@follow_redirects is not yet acted on"]
+    web = "[web]\ntype=transport\nprotocol=ws\nbind=0.0.0.0\n"
+    report = report_of(tmp_path, web + UDP + MINIMAL + "@nope=1\n")
+    assert report.not_acted_on == ["protocol=ws is not yet acted on: nothing registers over it"]
 
 
 ADVICE = [

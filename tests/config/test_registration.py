@@ -15,7 +15,9 @@ from .files import MINIMAL, UDP, loaded, policy_of, refusal_of, warnings_of
 def test_defaults_are_asterisks(tmp_path: Path) -> None:
     configuration, (registration,) = loaded(tmp_path, UDP + MINIMAL)
     assert configuration.policies == [
-        Policy(server_uri="sip:reg.example.com", transport="udp", user_agent=f"regiment/{VERSION}")
+        Policy(
+            server_uri="sip:reg.example.com", transports=("udp",), user_agent=f"regiment/{VERSION}"
+        )
     ]
     assert registration.name == "r"
     assert registration.client_uri == "sip:u@example.com"
@@ -56,7 +58,7 @@ WRITTEN = {
         ("sdes-srtp;mediasec", "msrp-tls"),
     ),
     "server_uri=<sip:h>": ("server_uri", "sip:h"),
-    "transport=udp": ("transport", "udp"),
+    "transport=udp": ("transports", ("udp",)),
     "@refresh_jitter=0": ("refresh_jitter", 0.0),
     "@retry_jitter=2.5": ("retry_jitter", 2.5),
     "@nonce_reuse=no": ("nonce_reuse", False),
@@ -65,13 +67,16 @@ WRITTEN = {
     "@max_rate=0.5": ("max_rate", 0.5),
     "@max_outstanding=9": ("max_outstanding", 9),
     "@group=north": ("group", "north"),
-    "@connection=own": ("options", (("@connection", "own"),)),
-    "@connection=4": ("options", (("@connection", "4"),)),
-    "@outbound_flows=2\n@outbound=advertise": (
-        "options",
-        (("@outbound_flows", "2"), ("@outbound", "advertise")),
-    ),
-    "@key_password=hush": ("options", ()),
+    "@connection=own": ("connections", 0),
+    "@connection=shared": ("connections", 1),
+    "@connection=4": ("connections", 4),
+    "support_outbound=no": ("outbound", ""),
+    "@outbound=advertise": ("outbound", ""),
+    "support_outbound=yes": ("outbound", "full"),
+    "support_outbound=yes\n@outbound=advertise": ("outbound", "advertise"),
+    "support_outbound=yes\n@outbound_flows=2": ("outbound_flows", 2),
+    "@rport_contact=yes": ("rport_contact", True),
+    "retry_interval=60": ("certificate", None),
 }
 
 
@@ -243,7 +248,7 @@ def test_missing_auths_beyond_a_hundred_are_counted(tmp_path: Path) -> None:
 
 def test_a_missing_transport_counts_as_unset(tmp_path: Path) -> None:
     configuration, (registration,) = loaded(tmp_path, UDP + MINIMAL + "transport=zzz\n")
-    assert configuration.policies[registration.policy].transport == "udp"
+    assert configuration.policies[registration.policy].transports == ("udp",)
     assert [w.message for w in configuration.warnings] == [
         "transport 'zzz' does not exist: treated as if it were not set"
     ]
@@ -253,55 +258,41 @@ def test_without_a_transport_nothing_loads(tmp_path: Path) -> None:
     assert "no udp transport is configured" in refusal_of(tmp_path, MINIMAL)[1]
 
 
-def test_the_first_transport_of_the_implied_kind_is_taken(tmp_path: Path) -> None:
-    transports = (
-        "[six]\ntype=transport\nbind=[::]\n[tcp]\ntype=transport\nprotocol=tcp\nbind=0.0.0.0\n"
-        + UDP
-        + "[two]\ntype=transport\nbind=0.0.0.0:5070\n"
-    )
-    assert policy_of(tmp_path, "", before=transports).transport == "udp"
-    assert policy_of(tmp_path, "server_uri=sip:[::1]", before=transports).transport == "six"
-
-
 def test_a_named_transport_is_taken_whatever_its_family(tmp_path: Path) -> None:
     six = UDP + "[six]\ntype=transport\nbind=[::]\n"
-    assert policy_of(tmp_path, "transport=six", before=six).transport == "six"
+    assert policy_of(tmp_path, "transport=six", before=six).transports == ("six",)
 
 
-def test_the_first_route_decides_where_packets_go(tmp_path: Path) -> None:
-    tcp = UDP + "[tcp]\ntype=transport\nprotocol=tcp\nbind=0.0.0.0\n"
-    text = tcp + MINIMAL + "outbound_proxy=sip:p\\;transport=tcp\\;lr\n"
-    configuration, registrations = loaded(tmp_path, text)
-    assert registrations == []
-    assert [(f.name, f.line) for f in configuration.deferred] == [("r", 8)]
-    assert "over tcp is not yet acted on" in configuration.deferred[0].message
-    assert configuration.policies == []
-
-
-def test_registrations_over_streams_are_deferred_with_one_warning(tmp_path: Path) -> None:
-    text = "[tls]\ntype=transport\nprotocol=tls\nbind=0.0.0.0\nverify_server=yes\n"
+@pytest.mark.parametrize(
+    ("protocol", "server_uri"), [("ws", "sip:h;transport=ws"), ("wss", "sips:h;transport=wss")]
+)
+def test_registrations_over_websockets_are_deferred_with_one_warning(
+    protocol: str, server_uri: str, tmp_path: Path
+) -> None:
+    text = f"[web]\ntype=transport\nprotocol={protocol}\nbind=0.0.0.0\nverify_server=yes\n"
+    server_uri = server_uri.replace(";", "\\;")
     text += "".join(
-        MINIMAL.replace("[r]", f"[r{n}]").replace("sip:reg", "sips:reg") for n in range(3)
+        MINIMAL.replace("[r]", f"[r{n}]").replace("sip:reg.example.com", server_uri)
+        for n in range(3)
     )
     configuration, registrations = loaded(tmp_path, text)
     assert registrations == []
+    assert configuration.policies == []
     assert len(configuration.deferred) == 3
     assert [w.message for w in configuration.warnings] == [
-        "protocol=tls is not yet acted on: nothing registers over it",
-        "registering over tls is not yet acted on (3 of them; the first: [r0])",
+        f"protocol={protocol} is not yet acted on: nothing registers over it",
+        f"registering over {protocol} is not yet acted on (3 of them; the first: [r0])",
     ]
 
 
-def test_what_is_not_yet_acted_on_is_said_once_with_its_count_and_first_place(
-    tmp_path: Path,
-) -> None:
-    one = "@connection=own\n@follow_redirects=yes\n"
+def test_what_has_no_effect_is_said_once_with_its_count_and_first_place(tmp_path: Path) -> None:
+    one = "transport=udp\n@connection=own\n@outbound=advertise\n"
     text = UDP + "".join(MINIMAL.replace("[r]", f"[r{n}]") + one for n in range(5))
     configuration, registrations = loaded(tmp_path, text)
     assert len(registrations) == 5
     said = {w.message.split(" ")[0]: w for w in configuration.warnings}
-    assert set(said) == {"@connection", "@follow_redirects"}
-    assert said["@connection"].line == 8
+    assert set(said) == {"@connection", "@outbound"}
+    assert said["@connection"].line == 9
     assert all("(5 of them; the first: [r0])" in w.message for w in configuration.warnings)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from regiment.config.pjsip import Global, System
 from regiment.errors import ConfigError
-from regiment.model import Transport
+from regiment.model import Tls, Transport
 
 from .files import MINIMAL, UDP, loaded, policy_of, refusal_of, warnings_of
 
@@ -54,7 +54,29 @@ WRITTEN = {
     "bind=1.2.3.4\ntos=AF31": ("tos", 0x68),
     "bind=1.2.3.4\ntos=ef": ("tos", 0xB8),
     "bind=1.2.3.4\ntos=0x63": ("tos", 0x60),
-    "bind=1.2.3.4\nDomain=d\nallow_reload=yes": ("options", {"domain": "d", "allow_reload": "yes"}),
+    "bind=1.2.3.4\ncos=5": ("cos", 5),
+    "bind=1.2.3.4\n@udp_keepalive=30": ("udp_keepalive", 30),
+    "bind=1.2.3.4\nprotocol=tcp\n@udp_keepalive=30": ("udp_keepalive", 0),
+    "bind=1.2.3.4\nDomain=d\nallow_reload=yes": ("tls", None),
+    "bind=1.2.3.4\nprotocol=tls": ("tls", Tls()),
+    "bind=1.2.3.4\nprotocol=tls\nmethod=TLSv1_2\nverify_server=yes\nallow_wildcard_certs=yes": (
+        "tls",
+        Tls(method="tlsv1_2", verify_server=True, allow_wildcard_certs=True),
+    ),
+    "bind=1.2.3.4\nprotocol=tls\ncipher=ecdhe-rsa-aes256-gcm-sha384, 0xC02F,0xC02F": (
+        "tls",
+        Tls(cipher=("ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256")),
+    ),
+    "bind=1.2.3.4\nprotocol=tcp": ("tcp_keepalive", ()),
+    "bind=1.2.3.4\nprotocol=tcp\ntcp_keepalive_enable=yes": ("tcp_keepalive", (30, 1, 5)),
+    "bind=1.2.3.4\ntcp_keepalive_enable=yes": ("tcp_keepalive", ()),
+    "bind=1.2.3.4\nprotocol=tls\ntcp_keepalive_enable=yes\ntcp_keepalive_idle_time=60\n"
+    "tcp_keepalive_interval_time=10\ntcp_keepalive_probe_count=3": ("tcp_keepalive", (60, 10, 3)),
+    "bind=1.2.3.4\nprotocol=tls\ntcp_keepalive_enable=yes\ntcp_keepalive_idle_time=0\n"
+    "tcp_keepalive_interval_time=40000\ntcp_keepalive_probe_count=999": (
+        "tcp_keepalive",
+        (1, 32767, 127),
+    ),
 }
 
 
@@ -83,6 +105,8 @@ REFUSED = {
     "bind=0.0.0.0\ncert_file=/nope.pem": "'/nope.pem' cannot be read",
     "bind=0.0.0.0\nmethod=sslv3": "sslv3 is broken",
     "bind=0.0.0.0\nmethod=ssl": "is none of",
+    "bind=0.0.0.0\ncipher=ECDHE-RSA-AES256-GCM-SHA384,NOPE": "has no 'NOPE'",
+    "bind=0.0.0.0\ncipher=0xFFFF": "has no '0xFFFF'",
     "bind=0.0.0.0\ncipher=" + ",".join(["x"] * 65): "more than 64",
     "bind=0.0.0.0\ntcp_keepalive_idle_time=x": "not a whole number",
     "bind=0.0.0.0\ncolor=red": "unknown option 'color'",
@@ -142,7 +166,7 @@ def test_bind_of_the_command_line_makes_a_transport_where_there_is_none(tmp_path
     configuration, (registration,) = loaded(tmp_path, MINIMAL, bind="127.0.0.1:7000")
     policy = configuration.policies[registration.policy]
     assert configuration.transports == [
-        Transport(policy.transport, bind_host="127.0.0.1", bind_port=7000)
+        Transport(policy.transports[0], bind_host="127.0.0.1", bind_port=7000)
     ]
 
 
@@ -228,13 +252,33 @@ def test_bad_option_refuses_global(option: str, tmp_path: Path) -> None:
     assert BAD_GLOBAL[option] in reason
 
 
-def test_options_of_global_that_wait_are_named(tmp_path: Path) -> None:
-    text = "[global]\n@failover=asterisk\n@dns=rfc3263\nkeep_alive_interval=30\n@nope=1\n"
-    assert warnings_of(tmp_path, text) == [
-        "@nope is no option of global: it is ignored",
-        "@failover is not yet acted on",
-        "@dns is not yet acted on",
-        "keep_alive_interval is not yet acted on",
+def test_global_decides_how_names_are_resolved_and_connections_kept(tmp_path: Path) -> None:
+    tcp = "[tcp]\ntype=transport\nprotocol=tcp\nbind=0.0.0.0\n"
+    given = "[global]\n@failover=asterisk\n@dns=rfc3263\nkeep_alive_interval=30\n@nope=1\n"
+    assert warnings_of(tmp_path, given) == ["@nope is no option of global: it is ignored"]
+    for text, expected in ((given, ("asterisk", "rfc3263", 30)), ("", ("fast", "asterisk", 90))):
+        configuration, (registration,) = loaded(tmp_path, text + UDP + tcp + MINIMAL)
+        policy = configuration.policies[registration.policy]
+        of_udp, of_tcp = (one.keep_alive_interval for one in configuration.transports)
+        assert (policy.failover, policy.dns, of_tcp) == expected
+        assert of_udp == 0
+
+
+@pytest.mark.parametrize(("written", "switches"), [("", False), ("yes", False), ("no", True)])
+def test_long_requests_switch_to_tcp_only_if_system_lets_them(
+    written: str, switches: bool, tmp_path: Path
+) -> None:
+    system = f"[system]\ndisable_tcp_switch={written}\n" if written else ""
+    assert policy_of(tmp_path, "", before=system + UDP).tcp_switch is switches
+
+
+def test_what_no_kernel_takes_and_what_has_no_effect_is_said(tmp_path: Path) -> None:
+    one = "[t]\ntype=transport\nbind=0.0.0.0\nprotocol=tcp\n"
+    text = one + "tcp_keepalive_enable=yes\ntcp_keepalive_idle_time=0\n@udp_keepalive=5\ncos=7\n"
+    assert [message.partition(":")[0] for message in warnings_of(tmp_path, text)] == [
+        "@udp_keepalive has no effect with protocol=tcp",
+        "cos=7 wants CAP_NET_ADMIN",
+        "tcp_keepalive_idle_time",
     ]
 
 

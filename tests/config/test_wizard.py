@@ -102,7 +102,7 @@ def test_options_of_the_registration_pass_through_and_the_wizards_own_win(tmp_pa
         + "registration/@contact=sip:me@pbx.example\nregistration/@max_rate=7\n",
         main,
     )
-    assert (policy.expiration, policy.max_rate, policy.transport) == (120, 7.0, "two")
+    assert (policy.expiration, policy.max_rate, policy.transports) == (120, 7.0, ("two",))
     assert policy.outbound_proxy == ("<sip:p.example;lr>",)
     assert policy.server_uri == "sip:h.example.com"
     assert (registration.contact_user, registration.contact) == ("me", "sip:me@pbx.example")

@@ -20,13 +20,12 @@ from regiment.coordinator.spool import Spool
 from regiment.model import Auth, Certificate, Policy, Registration
 from regiment.worker import control
 
-POLICY = Policy("sip:r", transport="udp")
+POLICY = Policy("sip:r", transports=("udp",))
 PLAIN = Registration("t", "sip:t@r", 0, auths=(Auth("a", "u", "p"),))
 
 KINDS_OF_POLICY = {
     "server_uri": "replaced",
     "outbound_proxy": "replaced",
-    "transport": "replaced",
     "transports": "replaced",
     "dns": "replaced",
     "outbound": "contact",
@@ -64,7 +63,6 @@ KINDS_OF_POLICY = {
     "max_outstanding": "policy",
     "failover": "policy",
     "group": "policy",
-    "options": "policy",
 }
 KINDS_OF_REGISTRATION = {
     "client_uri": "replaced",
@@ -168,7 +166,7 @@ def test_changes_lead_from_the_old_to_the_new(before, after, changed):
     prints = Fingerprints()
     difference = Difference(1, Before([spool.fileno()], prints), prints)
     spool.close()
-    other = Policy("sip:r", transport="udp", expiration=60)
+    other = Policy("sip:r", transports=("udp",), expiration=60)
     frames = []
     for name in sorted(after):
         policy = other if name in changed else POLICY

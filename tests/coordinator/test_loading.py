@@ -130,7 +130,7 @@ def test_policies_and_listeners_come_no_later_than_what_needs_them(tmp_path):
             assert listener.transport.name not in listeners
             listeners[listener.transport.name] = listener.transport.bind_host
         policies += batch.policies
-        assert all(policy.transport in listeners for policy in batch.policies)
+        assert all(name in listeners for policy in batch.policies for name in policy.transports)
         for one in batch.registrations:
             assert policies[one.policy].expiration == int(one.name[1:]) + 60
     assert listeners == {"udp": "127.0.0.1", "second": "127.0.0.2"}
@@ -191,13 +191,13 @@ def test_what_is_refused_is_told_with_its_place_and_the_rest_loads(tmp_path):
 
 
 def test_registrations_that_cannot_register_yet_are_one_warning_a_reason(tmp_path):
-    tls = "\n[tls]\ntype=transport\nprotocol=tls\nbind=127.0.0.1:5061\n"
-    trunks = "".join(trunk(f"t{number}", "transport=tls") for number in range(100))
-    file = write(tmp_path, HEAD + tls + trunk("udp") + trunks)
+    web = "\n[web]\ntype=transport\nprotocol=ws\nbind=127.0.0.1:5061\n"
+    trunks = "".join(trunk(f"t{number}", "transport=web") for number in range(100))
+    file = write(tmp_path, HEAD + web + trunk("udp") + trunks)
     _, done = read(Order(os.fsencode(file), 1))
     assert done.registrations == 1
     said = [warning.message for warning in done.warnings if "registering over" in warning.message]
-    assert said == ["registering over tls is not yet acted on (100 of them; the first: [t0])"]
+    assert said == ["registering over ws is not yet acted on (100 of them; the first: [t0])"]
     assert len(done.warnings) < 10
 
 

@@ -381,7 +381,7 @@ def test_a_name_for_the_second_time_is_refused() -> None:
 def test_a_policy_with_an_unknown_transport_is_refused() -> None:
     one = many(1)
     with pytest.raises(LocalError, match="no transport 'nowhere'"):
-        one.engine.add_policy(policy_of(transport="nowhere"))
+        one.engine.add_policy(policy_of(transports=("nowhere",)))
 
 
 def test_an_unknown_name_has_no_status() -> None:
@@ -396,7 +396,7 @@ def test_names_are_given_in_pages() -> None:
 def test_each_policy_has_the_target_of_its_transport() -> None:
     one = many(0)
     second = one.engine.add_transport(Transport("other", bind_port=5070), 1, HOST, PORT + 10)
-    one.engine.add_policy(policy_of(transport="other"))
+    one.engine.add_policy(policy_of(transports=("other",)))
     assert [t.transports for t in one.engine.targets()] == [(0,), (second,)]
 
 

@@ -159,7 +159,7 @@ class Talk:
     async def load(self, transport: Transport = FREE) -> Any:
         batch = control.LoadBatch(
             (control.Listener(transport),),
-            (Policy("sip:registrar:5060", transport=transport.name),),
+            (Policy("sip:registrar:5060", transports=(transport.name,)),),
             (Registration("trunk", "sip:trunk@registrar", 0),),
         )
         self.writer.write(control.batch_frame(batch))

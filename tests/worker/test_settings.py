@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regiment.model import Policy
+from regiment.model import Certificate, Policy
 from regiment.worker.settings import options_of
 
 
@@ -13,7 +13,10 @@ def test_options_bear_the_names_of_the_file_and_asterisks_spelling():
         auth_rejection_permanent=False,
         support_outbound=True,
         max_rate=2.5,
-        options=(("@outbound", "advertise"),),
+        outbound="advertise",
+        transports=("udp", "tls"),
+        connections=0,
+        certificate=Certificate("client.pem", "client.key", "s3cret"),
     )
     options = options_of(policy)
     assert options["server_uri"] == "sip:u:***@h"
@@ -24,5 +27,8 @@ def test_options_bear_the_names_of_the_file_and_asterisks_spelling():
     assert options["support_outbound"] == "yes"
     assert options["@max_rate"] == "2.5"
     assert options["@outbound"] == "advertise"
+    assert options["transport"] == "udp,tls"
+    assert options["@connection"] == "own"
+    assert (options["@cert_file"], options["@priv_key_file"]) == ("client.pem", "client.key")
     assert "timer_b_ms" not in options
     assert "s3cret" not in str(options)

@@ -15,10 +15,9 @@ from rich.text import Text
 
 from regiment.cli.migration import print_report, printable, utf8
 from regiment.config import forecast, migration, pjsip, tables, uri
-from regiment.config.policy import KEPT
 from regiment.coordinator.cores import usable_cores
 from regiment.errors import ConfigError
-from regiment.model import Finding, Policy, Registration
+from regiment.model import Certificate, Finding, Policy, Registration
 
 SHOWN_TARGETS = 20
 SHOWN_REGISTRATIONS = 10
@@ -28,7 +27,6 @@ PIPE_COLUMNS = 160
 
 _SHARED_OPTIONS = (
     "expiration",
-    "transport",
     "outbound_proxy",
     "max_random_initial_delay",
     "retry_interval",
@@ -91,6 +89,7 @@ def options_of(registration: Registration, policy: Policy) -> dict[str, Any]:
         "contact_user": registration.contact_user.partition(":")[0],
         "outbound_auth": list(auth_names),
         "endpoint": registration.endpoint,
+        "transport": list(policy.transports),
         "@contact": uri.redact(registration.contact),
     }
     for name in _SHARED_OPTIONS:
@@ -98,10 +97,10 @@ def options_of(registration: Registration, policy: Policy) -> dict[str, Any]:
     options["outbound_proxy"] = [uri.redact(route) for route in policy.outbound_proxy]
     for name in tables.OF_POLICY:
         options["@" + name] = getattr(policy, name)
-    written = dict(policy.options)
-    for name in KEPT:
-        option = tables.REGISTRATION[name]
-        options[name] = option.read(written[name]) if name in written else option.default
+    certificate = policy.certificate or Certificate()
+    options["@connection"] = tables.connection_of(policy.connections)
+    options["@cert_file"] = certificate.cert_file
+    options["@priv_key_file"] = certificate.priv_key_file
     return options
 
 
@@ -221,7 +220,7 @@ def _registrations(shown: list[tuple[Registration, Policy]]) -> Table:
         table.add_row(
             *(printable(str(options[name])) for name in ("name", "server_uri", "client_uri")),
             printable(",".join(options["outbound_auth"])),
-            printable(policy.transport),
+            printable(",".join(policy.transports)),
             f"{policy.expiration} s",
         )
     return table

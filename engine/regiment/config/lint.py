@@ -110,7 +110,7 @@ class Lint:
         if not shape.usable:
             self._look(section, policy)
             return
-        key = (shape.split(values)[0], policy.transport)
+        key = (shape.split(values)[0], policy.transports)
         said: list[str] | None = shape.known.get(key)
         if said is None:
             shape.known[key] = self._look(section, policy)
@@ -148,19 +148,19 @@ class Lint:
 
     def _choice(self, section: Section, policy: Policy) -> str:
         """Say that the order of the file decides over which transport a registration goes."""
-        chosen = [one for one in self._transports if one.name == policy.transport]
-        if not chosen or any(
-            v.name.lower() == "transport" and v.value for v in section.variables()
-        ):
+        if any(v.name.lower() == "transport" and v.value for v in section.variables()):
             return ""
-        kind = (chosen[0].protocol, ":" in chosen[0].bind_host)
-        alike = [one for one in self._transports if (one.protocol, ":" in one.bind_host) == kind]
-        if len(alike) < 2:
-            return ""
-        return (
-            f"transport is missing, and there are {len(alike)} for {kind[0]}: the first in the "
-            f"file is used; write transport={policy.transport}"
-        )
+        for chosen in self._transports:
+            if chosen.name not in policy.transports:
+                continue
+            kind = _kind(chosen)
+            alike = sum(_kind(one) == kind for one in self._transports)
+            if alike > 1:
+                return (
+                    f"transport is missing, and there are {alike} for {kind[0]}: the first in the "
+                    f"file is used; write transport={chosen.name}"
+                )
+        return ""
 
     def _look_for_twin(
         self, section: Section, built: Registration, policy: Policy, registrar: str
@@ -170,7 +170,7 @@ class Lint:
         contact = hash(
             built.name
             if policy.line
-            else (built.contact or built.contact_user or "s", policy.transport)
+            else (built.contact or built.contact_user or "s", policy.transports)
         )
         first = self._aors.setdefault(key, (built.name, contact))
         if first[0] == built.name:
@@ -257,6 +257,10 @@ def _place(section: Section, option: str) -> Variable:
     """Return the last variable `option`, else one that stands for the section."""
     found = [v for v in section.variables() if v.name.lower() == option]
     return found[-1] if found else Variable("", "", section.file, section.line)
+
+
+def _kind(transport: Transport) -> tuple[str, bool]:
+    return transport.protocol, ":" in transport.bind_host
 
 
 def _meant(name: str) -> str:

@@ -7,6 +7,7 @@ Asterisk's own: an object that fails one is refused with file and line, and the 
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, TypeVar
@@ -88,7 +89,7 @@ class Configuration:
         self.files = files
         """Every file that was read, in order."""
         self.transports = transports
-        """Those that may be used, in the order of the file; those with protocol udp work."""
+        """Those that may be used, in the order of the file; those of `hop.SPOKEN` work."""
         self.places = places
         """File and line of each transport, by name."""
         self.rebound = rebound
@@ -154,6 +155,7 @@ def read(
     max_rate: float | None = None,
     lint: bool = False,
     standing: Standing | None = None,
+    now: datetime.datetime | None = None,
 ) -> Configuration:
     """Read a configuration, with the pjsip_wizard.conf and resolver_unbound.conf beside it.
 
@@ -162,12 +164,13 @@ def read(
     `bind` (``--bind``) replaces the address of every UDP transport, and the port if it names one;
     without a UDP transport it makes one. `max_rate` (``--max-rate``) replaces every ``@max_rate``.
     `lint` adds warnings of what works by accident, for twice the time. `standing`: what an earlier
-    reading left in force; it takes the place of what is refused now.
+    reading left in force; it takes the place of what is refused now. `now`: the time in UTC, at
+    which certificates should be valid.
     """
     path = os.fspath(path)
     document, wizards = asterisk.parse(path), wizard.beside(path)
     loader = _Loader(path, document, wizards, lint, standing or Standing())
-    configuration = loader.load(bind, max_rate)
+    configuration = loader.load(bind, max_rate, now)
     configuration.names, found = unbound.beside(path)
     configuration.warnings += found
     return configuration
@@ -202,7 +205,9 @@ class _Loader:
             message = f"not read: it goes with a file named {wizard.MAIN_FILE_NAME}"
             self._warnings.append(Finding(message, wizard.place(path)))
 
-    def load(self, bind: str | None, max_rate: float | None) -> Configuration:
+    def load(
+        self, bind: str | None, max_rate: float | None, now: datetime.datetime | None
+    ) -> Configuration:
         system = self._single("system", self._system) or System()
         global_ = self._single("global", self._global) or Global()
         places: dict[str, tuple[str, int]] = {}
@@ -212,7 +217,13 @@ class _Loader:
             places[section.name] = (section.file, section.line)
             if any(v.name.lower() == "@bind" and v.value for v in section.variables()):
                 rebound.add(section.name)
-            return transport.build(section, self._notes, self._warnings)
+            return transport.build(
+                section,
+                self._notes,
+                self._warnings,
+                keep_alive_interval=global_.keep_alive_interval,
+                now=now,
+            )
 
         transports = self._standing.hold(_rebound(self._all("transport", build_transport), bind))
         auths = Auths(global_.algorithms, self._notes)
@@ -229,11 +240,14 @@ class _Loader:
                 "disable_rport": system.disable_rport,
                 "max_forwards": global_.max_forwards,
                 "failover": global_.failover,
+                "dns": global_.dns,
+                "tcp_switch": not system.disable_tcp_switch,
             },
             shared=global_.shared,
             user_agent=global_.user_agent,
             overrides=overrides,
             endpoints=self._endpoints,
+            now=now,
         )
         configuration = Configuration(
             self._path,
@@ -407,7 +421,6 @@ class _Loader:
 
     def _global(self, section: Section) -> Global:
         values = evaluate(section.variables(), tables.GLOBAL, self._unknown("global", section))
-        self._say_deferred(section, "global", values)
         return Global(
             max_forwards=values.get("max_forwards", 70),
             user_agent=values.get("user_agent", f"regiment/{VERSION}"),
@@ -430,12 +443,6 @@ class _Loader:
             message = f"{option}: {error}; MD5 is used"
             self._notes.add(message, section.file, section.line, "global", section.name)
             return (MD5,)
-
-    def _say_deferred(self, section: Section, kind: str, values: dict[str, Any]) -> None:
-        for variable in section.variables():
-            name = variable.name.lower()
-            if name in tables.DEFERRED and values.get(name) != tables.DEFERRED[name]:
-                self._notes.add_at(f"{name} is {tables.NOT_YET}", variable, kind, section.name)
 
 
 def _rebound(transports: Iterator[Transport], bind: str | None) -> list[Transport]:

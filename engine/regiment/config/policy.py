@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,23 +11,12 @@ import msgspec
 from regiment.config import tables
 from regiment.config.endpoint import Endpoints
 from regiment.config.uri import Uri
-from regiment.model import Auth, Policy, Transport
+from regiment.model import Auth, Certificate, Policy, Transport
 
 MAX_GROUPS = 32
 OTHER_GROUP = "other"
 """Label of every group beyond the first `MAX_GROUPS`."""
 MECHANISMS = frozenset(("none", "msrp-tls", "sdes-srtp", "dtls-srtp"))
-
-KEPT = (
-    "@connection",
-    "@outbound_flows",
-    "@outbound",
-    "@rport_contact",
-    "@cert_file",
-    "@priv_key_file",
-)
-"""Options that go into `Policy.options`, because no floor acts on them yet."""
-
 
 _PLAIN = (
     "expiration",
@@ -58,6 +48,8 @@ class Surroundings(msgspec.Struct, frozen=True):
     overrides: Mapping[str, Any]
     """Values that the command line puts above every registration's own."""
     endpoints: Endpoints
+    now: datetime.datetime | None = None
+    """When the file is read; None: no certificate's time is looked at."""
 
 
 class Policies:
@@ -76,8 +68,9 @@ class Policies:
         values: Mapping[str, Any],
         server: Uri,
         routes: tuple[str, ...],
-        transport: str,
+        transports: tuple[str, ...],
         group: str,
+        certificate: Certificate | None = None,
     ) -> int:
         """Return the index of the policy that evaluated options come to."""
 
@@ -94,14 +87,18 @@ class Policies:
             Policy(
                 server_uri=server.text,
                 outbound_proxy=routes,
-                transport=transport,
+                transports=transports,
                 security_mechanisms=_mechanisms(take("security_mechanisms")),
                 user_agent=own_agent or around.user_agent,
                 user_agent_own=bool(own_agent),
                 group=group,
-                options=_kept({**values, **shared}),
+                connections=_connections(shared["@connection"]),
+                outbound=take("@outbound") if take("support_outbound") else "",
+                outbound_flows=take("@outbound_flows"),
+                rport_contact=take("@rport_contact"),
+                certificate=certificate,
                 **{name: take(name) for name in _PLAIN},
-                **{name[1:]: value for name, value in shared.items() if name not in KEPT},
+                **{name[1:]: value for name, value in shared.items() if name != "@connection"},
                 **around.policy,
             )
         )
@@ -126,13 +123,9 @@ class Policies:
         return index
 
 
-def _kept(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    defaults = {name: tables.REGISTRATION[name].default for name in KEPT}
-    return tuple(
-        (name, str(values[name]))
-        for name, default in defaults.items()
-        if values.get(name, default) != default
-    )
+def _connections(written: str) -> int:
+    """Return how many connections a target's registrations share; 0: each has its own."""
+    return 1 if written == "shared" else 0 if written == "own" else int(written)
 
 
 def _mechanisms(written: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from regiment.config import hop, options, tables, uri
+from regiment.config.certificate import UnusableError, examine
 from regiment.config.notes import Notes
 from regiment.config.options import Refused, evaluate
 from regiment.config.policy import MAX_GROUPS, Policies, Surroundings
 from regiment.config.section import Section, Variable
 from regiment.config.shape import Shapes
 from regiment.config.uri import Uri
-from regiment.model import Auth, Finding, Policy, Registration
+from regiment.model import Auth, Certificate, Finding, Policy, Registration, Transport
 
 MAX_MISSING_AUTHS = 100
 """So many missing auth objects are named one by one."""
@@ -23,13 +24,13 @@ _OWN = ("server_uri", "client_uri", "contact_user", "outbound_auth", "endpoint",
 class _Known:
     """What the shared options of a shape came to."""
 
-    __slots__ = ("count", "line", "pattern", "policies", "said")
+    __slots__ = ("count", "line", "patterns", "policies", "said")
 
     def __init__(self, line: bool, said: list[str]) -> None:
         self.policies: dict[str, int] = {}
         """Index of the policy by server_uri as written."""
-        self.pattern: Policy | None = None
-        """One whose server_uri is plain: another plain one changes nothing but itself."""
+        self.patterns: dict[str, Policy] = {}
+        """One for each kind of plain server_uri: another of the kind changes nothing but itself."""
         self.line = line
         self.said = said
         """Messages that hold for every registration with these values."""
@@ -59,6 +60,8 @@ class Registrations:
         self._notes = notes
         self._shapes = Shapes(tables.REGISTRATION, _OWN)
         self._missing_auths = 0
+        self._examined: dict[Certificate, str] = {}
+        """Certificates that may be used, with what is to be said of each."""
         self.policies = Policies(surroundings)
         self.counts = self.policies.counts
         self.refused: list[Finding] = []
@@ -97,8 +100,8 @@ class Registrations:
         if shape is not None and shape.usable and self._is_alike(judged.registration):
             known = shape.known.setdefault(key, _Known(judged.line, judged.said))
             known.policies[own[0]] = index
-            if uri.is_plain_server(own[0]):
-                known.pattern = self.policies.records[index]
+            if kind := uri.plain_server(own[0]):
+                known.patterns[kind] = self.policies.records[index]
         return judged.registration
 
     def _is_alike(self, registration: Registration) -> bool:
@@ -139,9 +142,10 @@ class Registrations:
                 missing = (auth_name,)
         policy = known.policies.get(server_uri)
         if policy is None:
-            if known.pattern is None or not uri.is_plain_server(server_uri):
+            pattern = known.patterns.get(uri.plain_server(server_uri))
+            if pattern is None:
                 return None
-            policy = self.policies.add_like(known.pattern, server_uri)
+            policy = self.policies.add_like(pattern, server_uri)
             known.policies[server_uri] = policy
         known.count += 1
         self.counts[policy] += 1
@@ -171,18 +175,25 @@ class Registrations:
         transports = self._around.transports
         named: str = values.get("transport", "")
         known_name = named if named in transports else ""
-        transport = hop.choose(transports, known_name, server, route)
+        switches: bool = self._around.policy["tcp_switch"]
+        chosen = hop.candidates(transports, known_name, server, route, switches=switches)
         if values.get("expiration") == 0:
             raise Refused("expiration: 0 would never register", option="expiration")
         contact = _contact(values)
-        is_deferred = transport.protocol != "udp"
+        _check_flows(values)
+        certificate, caution = self._certificate(values, chosen)
+        unspoken = next((one.protocol for one in chosen if one.protocol not in hop.SPOKEN), "")
         group = self.policies.group(values.get("@group", ""))
         auths = self._auths(section, values)
         auth_names: tuple[str, ...] = values.get("outbound_auth", ())
+        names = tuple(one.name for one in chosen)
+        index = -1
+        if not unspoken:
+            index = self.policies.add(values, server, routes, names, group, certificate)
         registration = Registration(
             section.name,
             client.text,
-            -1 if is_deferred else self.policies.add(values, server, routes, transport.name, group),
+            index,
             values.get("contact_user", ""),
             contact,
             auths,
@@ -209,9 +220,39 @@ class Registrations:
                 "or correct the name",
                 "endpoint",
             )
-        said.add_deferred(values)
-        reason = f"registering over {transport.protocol} is {tables.NOT_YET}" if is_deferred else ""
+        if caution:
+            said.add(caution, "@cert_file")
+        for message, option in _useless(values, chosen if known_name else ()):
+            said.add(message, option)
+        reason = f"registering over {unspoken} is {tables.NOT_YET}" if unspoken else ""
         return _Judged(registration, line, said.messages, reason)
+
+    def _certificate(
+        self, values: Mapping[str, Any], chosen: tuple[Transport, ...]
+    ) -> tuple[Certificate | None, str]:
+        """Return the registration's own certificate, and what is to be said of it."""
+        cert_file: str = values.get("@cert_file", "")
+        if not cert_file:
+            for option in ("@priv_key_file", "@key_password"):
+                if values.get(option):
+                    raise Refused(f"{option} wants @cert_file", option=option)
+            return None, ""
+        if not any(one.protocol in ("tls", "wss", "flow") for one in chosen):
+            raise Refused(
+                "@cert_file wants TLS: name a transport with protocol=tls", option="@cert_file"
+            )
+        certificate = Certificate(
+            cert_file, values.get("@priv_key_file", ""), values.get("@key_password", "")
+        )
+        caution = self._examined.get(certificate)
+        if caution is None:
+            try:
+                caution = examine(certificate, self._around.now)
+            except UnusableError as error:
+                option = f"@{error.option}"
+                raise Refused(f"{option}: {error}", option=option) from None
+            self._examined[certificate] = caution
+        return certificate, caution
 
     def _auths(self, section: Section, values: dict[str, Any]) -> tuple[Auth, ...]:
         found = []
@@ -244,13 +285,6 @@ class _Said:
         file, line = _place(self._section, option)
         self._notes.add(message, file, line, "registration", self._section.name)
         self.messages.append(message)
-
-    def add_deferred(self, values: Mapping[str, Any]) -> None:
-        """Note each option that is not yet acted on and asks for something."""
-        for name, value in values.items():
-            if name not in tables.DEFERRED or value == tables.DEFERRED[name]:
-                continue
-            self.add(f"{name} is {tables.NOT_YET}", name)
 
 
 def finding(refusal: Refused, section: Section, type_: str) -> Finding:
@@ -286,6 +320,28 @@ def _routes(values: dict[str, Any]) -> tuple[tuple[str, ...], Uri | None]:
         return uri.routes(value)
     except ValueError as error:
         raise Refused(f"outbound_proxy: {error}", option="outbound_proxy") from None
+
+
+def _check_flows(values: Mapping[str, Any]) -> None:
+    if values.get("@outbound_flows", 1) < 2:
+        return
+    if not values.get("support_outbound"):
+        raise Refused("@outbound_flows wants support_outbound=yes", option="@outbound_flows")
+    if values.get("@outbound") == "advertise":
+        raise Refused(
+            "@outbound_flows wants @outbound=full: the option tag alone makes no flows",
+            option="@outbound_flows",
+        )
+
+
+def _useless(values: Mapping[str, Any], chosen: tuple[Transport, ...]) -> Iterator[tuple[str, str]]:
+    """Yield what has no effect, with the option at fault. `chosen`: the transport named, if any."""
+    if values.get("@connection", "shared") != "shared" and any(o.protocol == "udp" for o in chosen):
+        yield "@connection has no effect over UDP, which has no connections", "@connection"
+    if values.get("@outbound") and not values.get("support_outbound"):
+        yield "@outbound has no effect without support_outbound=yes", "@outbound"
+    if values.get("@rport_contact") and values.get("@contact"):
+        yield "@rport_contact has no effect beside @contact", "@rport_contact"
 
 
 def _contact(values: dict[str, Any]) -> str:

@@ -192,26 +192,14 @@ OF_POLICY = tuple(
 )
 """Our own options that `model.Policy` has a field for, without their ``@``."""
 
+
+def connection_of(connections: int) -> str:
+    """What `@connection` says for `Policy.connections`."""
+    return {0: "own", 1: "shared"}.get(connections, str(connections))
+
+
 NOT_YET = "not yet acted on"
 """In every message about something that is read and kept, but changes nothing yet."""
-
-DEFERRED: Mapping[str, object] = {
-    "keep_alive_interval": 0,
-    "cos": 0,
-    "@follow_redirects": False,
-    "@max_outstanding": 0,
-    "@connection": "shared",
-    "@outbound_flows": 1,
-    "@outbound": "",
-    "@cert_file": "",
-    "@priv_key_file": "",
-    "@key_password": "",
-    "@rport_contact": False,
-    "@failover": "",
-    "@dns": "asterisk",
-    "@udp_keepalive": 0,
-}
-"""Options that are read and kept but not yet acted on, and the value that asks for nothing."""
 
 OTHER_TYPES = frozenset(
     (

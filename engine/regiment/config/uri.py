@@ -63,6 +63,12 @@ class Uri(NamedTuple):
         return self.host.startswith("[")
 
     @property
+    def is_name(self) -> bool:
+        """The packets go to a host name: in `maddr`, which stands above the host, or as host."""
+        host = self.parameters.get("maddr", "") or self.host
+        return not (host.startswith("[") or is_address(host))
+
+    @property
     def transport(self) -> str:
         """What the URI itself asks for, in lower case; empty: nothing."""
         return self.parameters.get("transport", "").lower()
@@ -85,9 +91,28 @@ def is_plain(text: str) -> bool:
     return len(text) <= MAX_SRV_HOST_BYTES and _PLAIN_URI.fullmatch(text) is not None
 
 
-def is_plain_server(text: str) -> bool:
-    """Whether `text` is a short ``sip:host[:port]``: no parameters, no IPv6, and so UDP."""
-    return len(text) <= MAX_SRV_HOST_BYTES and _PLAIN_SERVER.fullmatch(text) is not None
+def plain_server(text: str) -> str:
+    """Return what kind of a short ``sip:host[:port]`` a text is: no parameters, no IPv6.
+
+    ``name`` (the resolver may choose), ``port`` (a name with one) or ``address``; empty: none.
+    """
+    if len(text) > MAX_SRV_HOST_BYTES or _PLAIN_SERVER.fullmatch(text) is None:
+        return ""
+    host, colon, _ = text[4:].partition(":")
+    if is_address(host):
+        return "address"
+    return "port" if colon else "name"
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address, without brackets."""
+    if ":" not in host and not host[-1:].isdigit():
+        return False  # no top-level domain ends in a digit
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_user(text: str) -> bool:

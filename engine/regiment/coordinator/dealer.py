@@ -59,10 +59,7 @@ class Dealer:
         self._assignment = WorkerAssignment(workers)
         self._transports = {one.transport.name: one.transport for one in opened}
         self._transports |= {one.name: one for one in transports}
-        self._first = next((one.name for one in transports if one.protocol == "udp"), "")
         self._policies = policies
-        self._complete: list[Policy] = []
-        """`policies` so far, each with its transport."""
         self.publication = Publication()
         self.opened = {one.transport.name: one for one in opened}
         """Every transport that a share has named, here or before."""
@@ -82,14 +79,8 @@ class Dealer:
         return self._assignment.worker_of(digest_of(name))
 
     def policy_of(self, registration: Registration) -> Policy:
-        """Its policy, with the name of the transport that is used."""
-        index = registration.policy
-        while len(self._complete) <= index:
-            policy = self._policies[len(self._complete)]
-            if not policy.transport:
-                policy = msgspec.structs.replace(policy, transport=self._first)
-            self._complete.append(policy)
-        return self._complete[index]
+        """Its policy."""
+        return self._policies[registration.policy]
 
     def deal(self, registration: Registration) -> tuple[int, Share | None]:
         """Gives a registration to its worker; returns that, and its batch if it is full now."""
@@ -137,15 +128,15 @@ class Dealer:
         self, worker: int, policies: tuple[Policy, ...]
     ) -> Iterator[control.Listener]:
         known = self._listeners[worker]
-        for policy in policies:
-            listener = self._listener(policy)
-            if policy.transport not in known:
-                known[policy.transport] = listener
+        for name in dict.fromkeys(name for policy in policies for name in policy.transports):
+            listener = self._listener(name)
+            if name not in known:
+                known[name] = listener
                 yield listener
 
-    def _listener(self, policy: Policy) -> control.Listener:
-        transport = self._transports[policy.transport]
-        if transport.name not in self.opened:
+    def _listener(self, name: str) -> control.Listener:
+        transport = self._transports[name]
+        if name not in self.opened:
             listener = control.Listener(self.publication.published(transport))
-            self.opened[transport.name] = OpenTransport(transport, listener)
-        return self.opened[transport.name].listener
+            self.opened[name] = OpenTransport(transport, listener)
+        return self.opened[name].listener

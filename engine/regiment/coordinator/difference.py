@@ -22,7 +22,7 @@ SHOWN_NAMES = 100
 """So many names of each kind of change are told."""
 BATCH_CHANGES = 1000
 
-_REPLACED = ("server_uri", "outbound_proxy", "transport", "transports", "dns")
+_REPLACED = ("server_uri", "outbound_proxy", "transports", "dns")
 _CONTACT = ("line", "outbound", "outbound_flows")
 _WIRE = (
     "expiration",

@@ -72,13 +72,13 @@ cdef class Changes(Exchange):
 
     def _transports_of(self, policy):
         """Numbers of the transports that may carry a policy's requests."""
-        wanted = policy.transports or (policy.transport,)
+        wanted = policy.transports
         numbers = tuple([number for number, (transport, _, _) in enumerate(self.transports)
                          if transport.name in wanted])
-        if not numbers and wanted == ("",) and self.transports:
+        if not wanted and self.transports:
             return (0,)
         if not numbers:
-            raise LocalError(f"no transport {wanted[0] or 'udp'!r} for "
+            raise LocalError(f"no transport {wanted[0] if wanted else 'at all'!r} for "
                              f"{label_of(policy.server_uri)}")
         return numbers
 

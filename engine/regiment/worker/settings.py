@@ -14,7 +14,10 @@ _NOT_OF_A_REGISTRATION = frozenset(
         "compact_headers",
         "disable_rport",
         "max_forwards",
-        "options",
+        "tcp_switch",
+        "transports",
+        "connections",
+        "certificate",
     }
 )
 
@@ -26,7 +29,11 @@ def options_of(policy: Policy) -> dict[str, str]:
         for name in Policy.__struct_fields__
         if name not in _NOT_OF_A_REGISTRATION
     }
-    options |= {f"@{name.lstrip('@')}": _written(value) for name, value in policy.options}
+    options["transport"] = ",".join(policy.transports)
+    options["@connection"] = tables.connection_of(policy.connections)
+    if (certificate := policy.certificate) is not None:
+        options["@cert_file"] = certificate.cert_file
+        options["@priv_key_file"] = certificate.priv_key_file
     options["support_outbound"] = "yes" if policy.support_outbound else "no"
     return options
 
