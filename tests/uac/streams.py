@@ -143,7 +143,7 @@ class StreamFleet:
         self.engine = Engine(self.board, seed=1, instance_key=KEY, cseq_base=CSEQ_BASE)
         self.engine.add_transport(Transport("tcp", "tcp"), -1, HOST, 5060)
         exact = {"max_random_initial_delay": 0, "refresh_jitter": 0.0, "retry_jitter": 0.0}
-        self.engine.add_policy(policy_of(transport="tcp", **(exact | options)))
+        self.engine.add_policy(policy_of(transports=("tcp",), **(exact | options)))
         self.names = [f"trunk{number}" for number in range(count)]
         self.engine.load([Registration(n, f"sip:{n}@example.com", 0) for n in self.names])
         self.ledger = bytearray((count + 1) * ENTRY_SIZE)
