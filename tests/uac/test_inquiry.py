@@ -144,7 +144,7 @@ def tally(one: Single, scan: int = 7) -> dict:
 def test_the_unhealthy_are_counted_by_registrar_state_class_code_and_reason():
     one = population(refused=True)
     one.begin()
-    one.run(1)
+    one.run(50)  # the refusals have made the target's governor careful
     counts = tally(one)
     registrar = "registrar.example.com"
     assert counts == {

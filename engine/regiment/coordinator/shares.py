@@ -41,6 +41,8 @@ class Shares(msgspec.Struct, frozen=True):
     """Un-REGISTERs a second towards each target; 0: no limit."""
     names: NameService = NameService()
     """Who is asked for names."""
+    outstanding: dict[Key, int] = {}
+    """Target -> attempts of this engine that may be outstanding; 0: no limit."""
 
     @property
     def largest(self) -> float:
@@ -60,16 +62,28 @@ class Shares(msgspec.Struct, frozen=True):
             self.endpoints,
             tuple(self._share(target, self.stop_rate) for target in targets),
             self.names,
+            tuple(
+                self._share_limit(
+                    target, self.outstanding.get(key_of(target), target.max_outstanding)
+                )
+                for target in targets
+            ),
         )
 
     def _share(self, target: TargetInfo, rate: float) -> float:
         if rate <= 0:
             return 0.0
-        part = 1 / self.workers
-        if target.registrations:
-            total = max(self.totals.get(key_of(target), 0.0), float(target.registrations))
-            part = target.registrations / total
-        return max(rate * part, _LEAST_RATE)
+        return max(rate * self._part(target), _LEAST_RATE)
+
+    def _share_limit(self, target: TargetInfo, limit: int) -> int:
+        """A worker that has the target at all may have one attempt there."""
+        return max(int(limit * self._part(target)), 1) if limit else 0
+
+    def _part(self, target: TargetInfo) -> float:
+        if not target.registrations:
+            return 1 / self.workers
+        total = max(self.totals.get(key_of(target), 0.0), float(target.registrations))
+        return target.registrations / total
 
 
 def key_of(target: TargetInfo) -> Key:
@@ -97,12 +111,13 @@ def share_out(
     by_label: dict[str, int] = {}
     totals: dict[Key, float] = {}
     rates: dict[Key, float] = {}
+    outstanding: dict[Key, int] = {}
     for target in (target for answer in loaded.values() for target in answer.targets):
         key = key_of(target)
         by_label[target.label] = by_label.get(target.label, 0) + target.registrations
         totals[key] = totals.get(key, 0.0) + target.registrations
-        limits = [rate for rate in (rates.get(key, 0.0), target.max_rate) if rate > 0]
-        rates[key] = min(limits, default=0.0)
+        rates[key] = _lowest(rates.get(key, 0.0), target.max_rate)
+        outstanding[key] = int(_lowest(outstanding.get(key, 0), target.max_outstanding))
     # Names are spread evenly, so the workers that are down hold as much of each target as the rest.
     held = sum(answer.registrations for answer in loaded.values())
     missing = registrations / held if held else 1.0
@@ -120,4 +135,14 @@ def share_out(
         max(len(loaded), 1),
         stop_rate,
         names or NameService(),
+        {key: _least_one(limit * host_fraction) for key, limit in outstanding.items()},
     )
+
+
+def _lowest(one: float, other: float) -> float:
+    """The lower one of two limits, of which 0 is none."""
+    return min((limit for limit in (one, other) if limit > 0), default=0)
+
+
+def _least_one(limit: float) -> int:
+    return max(int(limit), 1) if limit else 0

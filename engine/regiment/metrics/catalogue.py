@@ -323,6 +323,16 @@ FAMILIES: tuple[Family, ...] = (
         "gauge",
         "Attempts that wait until the rate of their target allows them.",
     ),
+    Family(
+        "regiment_governor_refusals_total",
+        "counter",
+        "Refusals (503) by which the rate of a target was learned, or corrected.",
+    ),
+    Family(
+        "regiment_min_expires_learned_total",
+        "counter",
+        "Attempts that asked for the Min-Expires of their target without a 423 of their own.",
+    ),
     # ---- names
     Family(
         "regiment_dns_queries_total",

@@ -27,6 +27,10 @@ cdef class Attempts(Flows):
     cdef int enqueue(self, uint32_t slot, Record* record, Target target) except -1
     cdef void leave_queue(self, Record* record) noexcept
     cdef int start(self, uint32_t slot, Target target, int place, int64_t now_ns) except -1
+    cdef int conclude(self, Record* record, PolicyState policy, int ending, int64_t ended_ns,
+                      int64_t now_ns) except -1
+    cdef int note_overdue(self, Record* record, Target target) except -1
+    cdef int learn_refusal(self, const Record* record, Target target, int64_t now_ns) except -1
     cdef int request(self, uint32_t slot, Record* record, Target target, bint new_tag,
                      bint is_answer, int64_t now_ns) except -1
     cdef int on_timer(self, uint32_t slot, int64_t now_ns) except -1

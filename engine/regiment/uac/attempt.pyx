@@ -14,10 +14,14 @@ from regiment.uac.annex cimport annexes_free
 from regiment.uac.challenge cimport (
     ANSWERED, STALE_ANSWERED, take_authentication_info, take_challenges,
 )
+from regiment.uac.congestion cimport (
+    E_ANSWERED, E_REFUSED, E_TIMED_OUT, window_enter, window_leave, window_open, window_refused,
+)
 from regiment.uac.credentials cimport Nonce, nonces_free
 from regiment.uac.grant cimport granted_s
 from regiment.uac.health cimport is_given_up
 from regiment.uac.ledger cimport entry_pulse
+from regiment.uac.pace cimport pace_refused, pace_served
 from regiment.uac.policy cimport (
     C_RESPONSE, C_TIMEOUT, C_TRANSPORT, C_UNREADABLE, K_INITIAL, K_REFRESH,
     K_RETRY, K_UNREGISTER, MIN_EXPIRES_FALLBACK_S, O_SUCCESS, RETRY_AFTER_CAP_S, ROUNDS_MAX,
@@ -25,13 +29,14 @@ from regiment.uac.policy cimport (
 )
 from regiment.uac.registration cimport (
     CACHED, CONTACT_BYTES_MAX, CUT, EVER, Face, FALLBACK_423, GOING, ICMP_ONCE, IN_QUEUE, IN_SEND,
-    LEAVING, MOVING, PENDING, R_POSTPONE, R_REJECT, R_RELEASE, R_START, R_SUCCESS, R_UNREGISTER,
+    LEAVING, MOVING, OUTSTANDING, OVERDUE, PENDING, R_POSTPONE, R_REJECT, R_RELEASE, R_START,
+    R_SUCCESS, R_UNREGISTER,
     R_WAIT, REPEATED, SENT, SETTLED, registration_advance,
 )
 from regiment.uac.reflection cimport seen_from
 from regiment.uac.security cimport forget_security_server, take_security_server
 from regiment.uac.transaction cimport (
-    TX_PROCEEDING, TX_REQUEST, TX_TIMER_E, TX_TIMER_F, TX_TRANSPORT_ERROR, TX_TRYING,
+    T2_MS, TX_PROCEEDING, TX_REQUEST, TX_TIMER_E, TX_TIMER_F, TX_TRANSPORT_ERROR, TX_TRYING,
     next_timer_e_ms,
     transaction_advance,
 )
@@ -41,6 +46,15 @@ cdef int64_t NS_PER_MS = 1_000_000
 
 cdef enum:
     FACES_MOST = 4096          # so many are learned at most
+
+
+cdef int ending_of(const Result* result) noexcept nogil:
+    """What the governor learns from a failure: a registrar that says no is well."""
+    if result.cause == C_TIMEOUT or (result.cause == C_RESPONSE and result.code == 408):
+        return E_TIMED_OUT
+    if result.cause == C_UNREADABLE or (result.cause == C_RESPONSE and result.code != 503):
+        return E_ANSWERED
+    return E_REFUSED
 
 
 cdef class Attempts(Flows):
@@ -111,6 +125,11 @@ cdef class Attempts(Flows):
             else:
                 record.kind = K_RETRY
             self.set_state(record, target, R_START)
+            record.flags |= OUTSTANDING
+            window_enter(&target.window)
+            if target.least_expires_s(now_ns) > record.requested_s:
+                record.requested_s = target.min_expires_s
+                self.cells.min_expires_learned[0] += 1
         self.aim(record, target, place)
         record.rounds = record.raises = 0
         record.started_ns = 0
@@ -151,6 +170,43 @@ cdef class Attempts(Flows):
         self.wheel.cancel(slot)
         return self.dispatch(slot, record, target, is_answer, now_ns)
 
+    cdef int conclude(self, Record* record, PolicyState policy, int ending, int64_t ended_ns,
+                      int64_t now_ns) except -1:
+        """An attempt has ended; an un-REGISTER teaches the governor nothing."""
+        cdef Target target = policy.target
+        cdef bint was_full
+        if not record.flags & OUTSTANDING:
+            return 0
+        was_full = target.queue.count and not window_open(&target.window)
+        if record.flags & OVERDUE:
+            target.window.overdue -= 1
+        record.flags &= ~(OUTSTANDING | OVERDUE)
+        if ending == E_ANSWERED:
+            pace_served(&target.pace, now_ns)
+        window_leave(&target.window, ending, ended_ns - record.started_ns,
+                     policy.rules.timer_t1_ms * NS_PER_MS * (record.rounds + 1), now_ns)
+        if was_full:
+            self.make_ready(target)
+        return 0
+
+    cdef int note_overdue(self, Record* record, Target target) except -1:
+        """It may be a black hole: it is not to stand in the way of the others."""
+        record.flags |= OVERDUE
+        target.window.overdue += 1
+        return self.make_ready(target) if target.queue.count else 0
+
+    cdef int learn_refusal(self, const Record* record, Target target, int64_t now_ns) except -1:
+        """A 503, and no other address is left: the target as a whole was asked for too much."""
+        cdef int64_t opens_ns = now_ns
+        if not record.flags & OUTSTANDING:
+            return 0
+        if target.choose_any(now_ns) < 0:
+            opens_ns = max(target.opens_ns, now_ns)
+        if pace_refused(&target.pace, record.started_ns, opens_ns, now_ns):
+            window_refused(&target.window, now_ns)
+            self.cells.governor_refusals[0] += 1
+        return 0
+
     # ------------------------------------------------------------------ time
 
     cdef int on_timer(self, uint32_t slot, int64_t now_ns) except -1:
@@ -172,6 +228,8 @@ cdef class Attempts(Flows):
             record.transaction, TX_TIMER_E, False, &actions)
         record.timer_e_ms = next_timer_e_ms(record.transaction, record.timer_e_ms)
         self.wheel.arm(slot, min(now_ns + record.timer_e_ms * NS_PER_MS, record.give_up_ns))
+        if record.timer_e_ms >= T2_MS and record.flags & (OUTSTANDING | OVERDUE) == OUTSTANDING:
+            self.note_overdue(record, policy.target)
         if record.flags & IN_SEND == 0:
             self.cells.retransmissions[0] += 1
             self.push_send(slot, record)
@@ -220,6 +278,7 @@ cdef class Attempts(Flows):
         cdef Record* record = &self.records[slot]
         cdef Target target = (<PolicyState>self.policies[record.policy]).target
         self.end_transaction(slot, record, target, now_ns)
+        self.conclude(record, <PolicyState>self.policies[record.policy], E_REFUSED, now_ns, now_ns)
         if record.kind != K_UNREGISTER:
             self.set_state(record, target, R_POSTPONE)
             if record.failure_class and record.state == S_UNREGISTERED:
@@ -264,6 +323,7 @@ cdef class Attempts(Flows):
             return self.succeed(slot, record, policy, data, message, received_ns, now_ns)
         if record.flags & LEAVING and record.kind != K_UNREGISTER:
             # its attempt is of no use any more, and its successor's CSeq is ahead already
+            self.conclude(record, policy, E_ANSWERED, received_ns, now_ns)
             self.set_state(record, target, R_WAIT)
             return self.settle(slot, record, target, now_ns)
         if code == 503 and message.retry_after > 0:
@@ -280,6 +340,8 @@ cdef class Attempts(Flows):
         elif code == 408 or code == 503:
             if self.next_address(slot, record, target, now_ns):
                 return 0
+            if code == 503:
+                self.learn_refusal(record, target, now_ns)
         if self.is_refused_nonce(record, message):
             record.flags |= REPEATED
             self.count_refusal(target, now_ns)
@@ -331,6 +393,8 @@ cdef class Attempts(Flows):
         if wanted <= record.requested_s:
             return False
         record.requested_s = <uint32_t>wanted
+        if message.min_expires > 0:
+            target.learn_min_expires(wanted, now_ns)
         record.raises += 1
         nonces_free(&record.nonce)
         self.request(slot, record, target, True, True, now_ns)
@@ -406,6 +470,7 @@ cdef class Attempts(Flows):
         cdef int64_t earliest = 0, latest = 0, due_ns
         cdef bint recovered = record.failure_class != 0
         cdef int old = record.state
+        self.conclude(record, policy, E_ANSWERED, received_ns, now_ns)
         self.cells.rows[target.row].attempts[record.kind][<int>O_SUCCESS] += 1
         record_ns(self.cells.duration[record.kind], received_ns - record.started_ns)
         record_ns(self.cells.response[record.kind], received_ns - record.intended_ns)
@@ -439,6 +504,7 @@ cdef class Attempts(Flows):
         cdef Verdict verdict
         cdef int64_t wait_ns
         cdef int old = record.state
+        self.conclude(record, policy, ending_of(result), record.answered_ns, now_ns)
         decide(&policy.rules, record.retries, result, &verdict)
         if result.code == 494 and result.retry_after_s <= 0 and self.again_after_494(
                 record, policy):

@@ -41,6 +41,8 @@ cdef class Cells:
     cdef uint64_t* retransmitted
     cdef uint64_t* inbound_limit
     cdef uint64_t* gated
+    cdef uint64_t* governor_refusals
+    cdef uint64_t* min_expires_learned
     cdef uint64_t* cseq_high
     cdef uint64_t* inbound[ENDPOINT_ROWS]    # by Method
     cdef uint64_t* requests_answered[METHODS]        # by transport

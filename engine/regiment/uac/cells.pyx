@@ -72,5 +72,7 @@ cdef class Cells:
         self.reuse_refused = board.cell("regiment_nonce_reuse_total", ("refused",))
         self.reuse_disabled = board.cell("regiment_nonce_reuse_disabled", ())
         self.gated = board.cell("regiment_target_gated", ())
+        self.governor_refusals = board.cell("regiment_governor_refusals_total", ())
+        self.min_expires_learned = board.cell("regiment_min_expires_learned_total", ())
         self.cseq_high = board.cell("regiment_cseq_high", ())
         return 0

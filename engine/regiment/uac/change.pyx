@@ -128,18 +128,24 @@ cdef class Changes(Exchange):
         elif target.max_rate < 0:
             target.max_rate = 0
         bucket_set_rate(&target.bucket, target.max_rate)
+        if policy.max_outstanding and (target.max_outstanding == 0
+                                       or policy.max_outstanding < target.max_outstanding):
+            target.max_outstanding = target.window.limit = policy.max_outstanding
         return target
 
     def recount_rates(self):
         cdef PolicyState state
-        lowest = {}
+        cdef Target target
+        rates, limits = {}, {}
         for state in self.policies:
-            if state is not None and state.users and state.policy.max_rate > 0:
-                target = state.target
-                lowest[target] = min(lowest.get(target, state.policy.max_rate),
-                                     state.policy.max_rate)
+            if state is not None and state.users:
+                for lowest, value in ((rates, state.policy.max_rate),
+                                      (limits, state.policy.max_outstanding)):
+                    if value > 0:
+                        lowest[state.target] = min(lowest.get(state.target, value), value)
         for target in self.target_list:
-            (<Target>target).max_rate = lowest.get(target, 0.0)
+            target.max_rate = rates.get(target, 0.0)
+            target.max_outstanding = limits.get(target, 0)
 
     def set_departure_rate(self, target, rate):
         cdef Target paced = <Target>self.target_list[target]

@@ -65,6 +65,8 @@ class TargetInfo(msgspec.Struct, frozen=True, array_like=True):
     """A `sips:` URI leads there: TLS alone will do."""
     is_strict: bool = False
     """RFC 3263's set of questions, not Asterisk's."""
+    max_outstanding: int = 0
+    """Attempts that may be outstanding over the whole engine; 0: no limit."""
 
 
 class AddressHealth(msgspec.Struct, frozen=True, array_like=True):

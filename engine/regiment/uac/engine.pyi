@@ -52,6 +52,11 @@ class Engine(Inquiry):
         """
     def set_rate(self, target: int, rate: float) -> None:
         """This worker's share of the target's attempts a second; 0: no limit."""
+    def set_outstanding(self, target: int, limit: int) -> None:
+        """This worker's share of the attempts that may be outstanding at the target; 0: no limit.
+
+        Those that are stay so.
+        """
     def set_row(self, target: int, row: int) -> None:
         """The scoreboard row of the target's registrar."""
     def set_groups(self, rows: Mapping[str, int]) -> None:

@@ -17,7 +17,9 @@ from regiment.uac.exchange cimport AHEAD
 from regiment.uac.governor cimport (
     Bucket, Queue, bucket_ready_ns, bucket_set_rate, bucket_take,
 )
+from regiment.uac.congestion cimport window_open
 from regiment.uac.inbound cimport Correspondence, Inbound
+from regiment.uac.pace cimport pace_open, pace_ready_ns, pace_spend
 from regiment.uac.policy cimport (
     C_NO_ADDRESS, C_WRONG_FAMILY, K_INITIAL, K_REFRESH, K_RETRY, S_REGISTERED, S_REJECTED,
     S_UNREGISTERED, Result,
@@ -114,6 +116,12 @@ cdef class Engine(Inquiry):
         paced.bucket.theoretical_ns = 0
         if paced.queue.count:
             self.make_ready(paced)
+
+    def set_outstanding(self, target, limit):
+        cdef Target guarded = <Target>self.target_list[target]
+        guarded.window.limit = limit
+        if guarded.queue.count:
+            self.make_ready(guarded)
 
     def set_row(self, target, row):
         cdef Target moved = <Target>self.target_list[target]
@@ -292,11 +300,18 @@ cdef class Engine(Inquiry):
                 target.choose(now_ns))
             if place < 0:
                 return target.opens_ns
+            if queue is target.queue:
+                if not pace_open(&target.pace, now_ns):
+                    return pace_ready_ns(&target.pace)
+                if not window_open(&target.window):
+                    return 0                     # the end of an attempt will tell
             wait_ns = self.connect_ns(slot, record, target, place, now_ns)
             if wait_ns:
                 return wait_ns
             if not bucket_take(bucket, now_ns):
                 return bucket_ready_ns(bucket)
+            if queue is target.queue:
+                pace_spend(&target.pace, now_ns)
             queue.pop()
             self.leave_queue(record)
             self.start(slot, target, place, now_ns)
@@ -362,7 +377,7 @@ cdef class Engine(Inquiry):
             TargetInfo(target.index, target.label, target.host, target.port, target.protocol,
                        target.registrations, max(target.max_rate, 0.0),
                        target.transports, (<Target>target).is_secure,
-                       (<Target>target).is_strict)
+                       (<Target>target).is_strict, target.max_outstanding)
             for target in self.target_list
         ]
 

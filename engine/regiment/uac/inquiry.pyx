@@ -130,6 +130,8 @@ cdef class Inquiry(Recovery):
             found.append(self._address_health(target, address, gate_ns))
         return Health(
             target.index, tuple(found), outstanding,
+            window=target.outstanding_limit,
+            rate=target.learned_rate,
             gate_s=0.0 if is_open else opens_ns / 1e9,
             waiting=target.queue.count + target.departures.count,
             open=target.open, connecting=target.connecting,

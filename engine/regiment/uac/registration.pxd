@@ -35,6 +35,8 @@ cdef enum Flag:
     GHOST = 32768          # another record has its name now
     OCCUPIES = 65536       # its transaction is counted at its address
     CUT = 131072           # a connection was cut under its request, which was not its fault
+    OUTSTANDING = 262144   # its attempt is counted at its target
+    OVERDUE = 524288       # and has been for long: its request was sent again three times
     GOING = 64 | 128 | 16384        # LEAVING, HELD or MOVING: no binding is wanted
 
 cdef enum:

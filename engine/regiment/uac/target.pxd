@@ -1,8 +1,10 @@
 # Where registrations go: one next hop with its addresses, its rate and those that wait for it.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from regiment.datagram cimport Peer
+from regiment.uac.congestion cimport Window
 from regiment.uac.health cimport Address
 from regiment.uac.governor cimport Bucket, Queue
+from regiment.uac.pace cimport Pace
 
 cdef enum:
     ADDRESSES_MAX = 32           # how many of a lookup's addresses are kept
@@ -24,7 +26,12 @@ cdef class Target:
     cdef uint32_t address_count
     cdef bint resolving, ready   # ready: stands in the list that the next launch() drains
     cdef int64_t resolved_ns     # when the last lookup ended
+    cdef readonly uint32_t max_outstanding       # @max_outstanding, the lowest; 0: none
     cdef Bucket bucket
+    cdef Pace pace               # what it was found to grant
+    cdef Window window           # attempts that are outstanding, and how many may be
+    cdef uint32_t min_expires_s  # what a 423 of its asked for; 0: nothing is known
+    cdef int64_t min_expires_until_ns            # then it is forgotten
     cdef Queue queue             # who waits to register
     cdef Bucket departure_bucket
     cdef Queue departures        # who waits to un-REGISTER
@@ -50,6 +57,9 @@ cdef class Target:
     cdef int take(self, list peers, list faces, int64_t now_ns) except -1
     cdef int _place_for(self, const Peer* peer, uint16_t face, uint32_t taken) except -1
     cdef int _new_place(self) except -2
+    # what a registration has to ask for at least, as far as is known; 0: anything
+    cdef uint32_t least_expires_s(self, int64_t now_ns) noexcept nogil
+    cdef void learn_min_expires(self, int64_t seconds, int64_t now_ns) noexcept nogil
     cdef bint reuse_allowed(self, int64_t now_ns) noexcept nogil
     # a cached nonce was refused; True: reuse was switched off by this
     cdef bint reuse_refused(self, int64_t now_ns) noexcept nogil

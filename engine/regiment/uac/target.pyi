@@ -17,6 +17,8 @@ class Target:
     max_rate: float
     trouble: str
     """Why the last connect failed; empty: none has since a response came."""
+    max_outstanding: int
+    """The lowest `@max_outstanding` of its registrations, for the whole engine; 0: no limit."""
     transports: tuple[int, ...]
     """Numbers of those that may carry requests to it."""
     def __init__(
@@ -28,3 +30,13 @@ class Target:
         is_strict: bool,
         is_watched: bool,
     ) -> None: ...
+    @property
+    def outstanding(self) -> int:
+        """Attempts that were started and have not ended."""
+    @property
+    def outstanding_limit(self) -> int:
+        """So many may be, by what was learned or by this worker's share of `@max_outstanding`; 0:
+        no limit."""
+    @property
+    def learned_rate(self) -> float:
+        """Attempts a second that it was found to grant; 0: it has not refused any, or no more."""

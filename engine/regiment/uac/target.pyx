@@ -2,11 +2,16 @@
 
 from libc.stdlib cimport free, realloc
 from regiment.datagram cimport peer_from_bytes, same_peer
+from regiment.uac.congestion cimport window_limit
 from regiment.uac.governor cimport bucket_set_rate
 from regiment.uac.health cimport address_init, has_room
 
 cdef double CONNECTS_PER_S = 200.0         # of one worker
 cdef int64_t REUSE_OFF_NS = 3600 * 1_000_000_000
+# Longer ones are believed for the registration alone that they answer: RFC 3261 10.3 allows 423
+# only for what is under an hour, and one odd answer must not stretch the refreshes of all.
+cdef int64_t MIN_EXPIRES_MOST_S = 3600
+cdef int64_t MIN_EXPIRES_KEPT_NS = 86400 * 1_000_000_000
 
 
 cdef inline bint is_at(const Address* address, const Peer* peer, uint16_t face) noexcept nogil:
@@ -135,6 +140,28 @@ cdef class Target:
         address_init(&addresses[self.places], self.is_watched)
         self.places += 1
         return self.places - 1
+
+    @property
+    def outstanding(self):
+        return self.window.outstanding
+
+    @property
+    def outstanding_limit(self):
+        return window_limit(&self.window)
+
+    @property
+    def learned_rate(self):
+        return self.pace.rate
+
+    cdef uint32_t least_expires_s(self, int64_t now_ns) noexcept nogil:
+        if self.min_expires_s and now_ns >= self.min_expires_until_ns:
+            self.min_expires_s = 0
+        return self.min_expires_s
+
+    cdef void learn_min_expires(self, int64_t seconds, int64_t now_ns) noexcept nogil:
+        if seconds <= MIN_EXPIRES_MOST_S:
+            self.min_expires_s = <uint32_t>seconds
+            self.min_expires_until_ns = now_ns + MIN_EXPIRES_KEPT_NS
 
     cdef bint reuse_allowed(self, int64_t now_ns) noexcept nogil:
         return self.reuse_off_until_ns <= now_ns

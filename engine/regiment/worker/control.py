@@ -200,6 +200,8 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     """For each target, un-REGISTERs a second of this worker while it runs; 0: no limit."""
     names: NameService = NameService()
     """Who is asked for the addresses of names."""
+    outstanding: tuple[int, ...] = ()
+    """For each target, attempts of this worker that may be outstanding; 0: no limit."""
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):

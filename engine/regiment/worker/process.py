@@ -202,6 +202,8 @@ class Worker:
             self._engine.set_rate(target, rate)
         for target, rate in enumerate(begin.departure_rates):
             self._engine.set_departure_rate(target, rate)
+        for target, limit in enumerate(begin.outstanding):
+            self._engine.set_outstanding(target, limit)
         self._engine.set_groups({group: row for row, group in enumerate(begin.groups, start=1)})
         self._engine.set_endpoints({name: row for row, name in enumerate(begin.endpoints, start=1)})
         self._lookup.configure(begin.names)
