@@ -106,6 +106,17 @@ def test_what_waits_is_no_registration_but_a_warning(
     assert any(w["name"] == "r" and "over ws" in w["reason"] for w in data["warnings"])
 
 
+@pytest.mark.parametrize(("protocol", "port"), [("tcp", 5060), ("tls", 5061)])
+def test_a_transport_without_a_listener_is_said_to_have_none(
+    protocol: str, port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = UDP + f"[t]\ntype=transport\nprotocol={protocol}\nbind=0.0.0.0\n" + MINIMAL
+    code, out, _ = checked(capsys, tmp_path, text)
+    assert code == 0
+    said = f"transport t: {protocol}, no listener: Contact and Via say port {port} as written"
+    assert out.count(said) == 1
+
+
 def test_colliding_ports_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = UDP + "[two]\ntype=transport\nbind=0.0.0.0:5062\n" + MINIMAL
     assert checked(capsys, tmp_path, text, "--workers", "2")[0] == 0

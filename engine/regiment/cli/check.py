@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,7 +67,7 @@ def check(
 
     Exits 1 if any object is refused, ports collide or the file as a whole is unusable.
     """
-    configuration = pjsip.read(config, lint=True)
+    configuration = pjsip.read(config, lint=True, now=datetime.now(UTC))
     workers = workers or usable_cores()
     survey = migration.Survey() if report else None
     if json:
@@ -247,6 +248,13 @@ def _targets(configuration: pjsip.Configuration) -> Table:
 
 def _print_ports(console: Console, configuration: pjsip.Configuration, workers: int) -> None:
     for one in configuration.transports:
+        if one.is_stream:
+            said = (
+                f"transport {one.name}: {one.protocol}, no listener: Contact and Via say port "
+                f"{one.external_signaling_port or one.bind_port} as written, and requests are "
+                "served on the connection they come over"
+            )
+            console.print(printable(said))
         if one.protocol != "udp":
             continue
         host = f"[{one.bind_host}]" if ":" in one.bind_host else one.bind_host

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
@@ -212,7 +213,11 @@ class Reading:
                 self._before.auths,
             )
         self._configuration = pjsip.read(
-            path, bind=order.bind or None, max_rate=order.max_rate, standing=self._standing
+            path,
+            bind=order.bind or None,
+            max_rate=order.max_rate,
+            standing=self._standing,
+            now=datetime.now(UTC),
         )
         forecast.check_ports(self._configuration.transports, order.workers)
         self._dealer = Dealer(
