@@ -109,10 +109,11 @@ def _own_flows(count: int) -> int:
             try:
                 engine.start()
                 _until_registered(engine, count)
+                # The registrar tells how many are open once a second.
+                time.sleep(SETTLE_S)
                 flows = scrape(registrar.url)('regiment_registrar_flows{transport="tls"')
                 if flows != count:
                     raise SystemExit(f"{flows:.0f} connections for {count} registrations")
-                time.sleep(SETTLE_S)
                 return processes.pss_bytes(engine.pids[1:])
             finally:
                 engine.close()
