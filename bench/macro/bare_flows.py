@@ -12,6 +12,7 @@ import json
 import os
 import ssl
 import sys
+from typing import cast
 
 import uvloop
 from bench.macro import processes
@@ -25,8 +26,7 @@ class _Flow(asyncio.Protocol):
         self._answered = answered
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.write(PING)
+        cast(asyncio.Transport, transport).write(PING)
 
     def data_received(self, _: bytes) -> None:
         if not self._answered.done():
