@@ -296,6 +296,25 @@ def test_what_has_no_effect_is_said_once_with_its_count_and_first_place(tmp_path
     assert all("(5 of them; the first: [r0])" in w.message for w in configuration.warnings)
 
 
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ("@follow_redirects=yes\n", "@follow_redirects"),
+        ("@max_outstanding=9\n", "@max_outstanding"),
+        ("support_outbound=yes\n", "@outbound=full"),
+        ("[global]\n@max_outstanding=9\n", "@max_outstanding"),
+        ("[system]\ndisable_tcp_switch=no\n", "disable_tcp_switch"),
+        ("[u]\ntype=transport\nbind=0.0.0.0:7\n@udp_keepalive=9\n", "@udp_keepalive"),
+        ("[u]\ntype=transport\nbind=0.0.0.0:7\ncos=5\n", "cos"),
+    ],
+)
+def test_what_is_read_but_not_yet_acted_on_is_named(
+    options: str, name: str, tmp_path: Path
+) -> None:
+    (said,) = warnings_of(tmp_path, UDP + MINIMAL + options)
+    assert said.startswith(f"{name} is not yet acted on")
+
+
 def test_an_option_at_its_default_is_acted_on(tmp_path: Path) -> None:
     options = "@probe_interval=0\nline=no\nendpoint=\nsecurity_negotiation=no\n@connection=shared\n"
     assert warnings_of(tmp_path, UDP + MINIMAL + options) == []

@@ -404,6 +404,7 @@ class _Loader:
 
     def _system(self, section: Section) -> System:
         values = evaluate(section.variables(), tables.SYSTEM, self._unknown("system", section))
+        self._say_deferred(section, "system", values)
         t1_ms = min(max(values.get("timer_t1", 500), MIN_TIMER_T1_MS), MAX_TIMER_T1_MS)
         b_ms = max(values.get("timer_b", 32000), 64 * t1_ms)
         for name, used in (("timer_t1", t1_ms), ("timer_b", b_ms)):
@@ -421,6 +422,7 @@ class _Loader:
 
     def _global(self, section: Section) -> Global:
         values = evaluate(section.variables(), tables.GLOBAL, self._unknown("global", section))
+        self._say_deferred(section, "global", values)
         return Global(
             max_forwards=values.get("max_forwards", 70),
             user_agent=values.get("user_agent", f"regiment/{VERSION}"),
@@ -433,6 +435,12 @@ class _Loader:
             failover=values.get("@failover", "fast"),
             dns=values.get("@dns", "asterisk"),
         )
+
+    def _say_deferred(self, section: Section, kind: str, values: dict[str, Any]) -> None:
+        for variable in section.variables():
+            name = variable.name.lower()
+            if name in tables.DEFERRED and values.get(name) != tables.DEFERRED[name]:
+                self._notes.add_at(f"{name} is {tables.NOT_YET}", variable, kind, section.name)
 
     def _algorithms(self, section: Section, values: dict[str, Any], option: str) -> tuple[str, ...]:
         if not values.get(option):

@@ -220,6 +220,11 @@ class Registrations:
                 "or correct the name",
                 "endpoint",
             )
+        for name in values.keys() & tables.DEFERRED.keys():
+            if values[name] != tables.DEFERRED[name]:
+                said.add(f"{name} is {tables.NOT_YET}", name)
+        if values.get("support_outbound") and values.get("@outbound") != "advertise":
+            said.add(f"@outbound=full is {tables.NOT_YET}: the option tag is sent", "@outbound")
         if caution:
             said.add(caution, "@cert_file")
         for message, option in _useless(values, chosen if known_name else ()):

@@ -201,6 +201,15 @@ def connection_of(connections: int) -> str:
 NOT_YET = "not yet acted on"
 """In every message about something that is read and kept, but changes nothing yet."""
 
+DEFERRED: Mapping[str, object] = {
+    "@follow_redirects": False,
+    "@max_outstanding": 0,
+    "@outbound_flows": 1,
+    "@udp_keepalive": 0,
+    "disable_tcp_switch": True,
+}
+"""Options that are read and kept but not yet acted on, and the value that asks for nothing."""
+
 OTHER_TYPES = frozenset(
     (
         "endpoint",
