@@ -6,7 +6,7 @@ import itertools
 from collections import deque
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pump import MS, START_NS, S
@@ -52,6 +52,7 @@ def test_what_was_idle_gets_256_and_twice_as_many_with_each_round_trip() -> None
     assert (guard.size, guard.limit, guard.outstanding) == (0, 0, 0)
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.integers(1000, 100_000), st.integers(1, 60))
 def test_nobody_waits_for_more_than_half_of_t1_in_a_registrars_queue(
     per_s: int, trip_ms: int
@@ -207,6 +208,7 @@ def test_a_configured_limit_holds_whatever_was_learned() -> None:
     assert guard.limit == int(guard.size)
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 300),
     st.lists(st.tuples(st.sampled_from("es"), st.integers(0, 400), st.integers(0, 100))),

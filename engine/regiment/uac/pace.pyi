@@ -6,7 +6,6 @@ from typing_extensions import disjoint_base
 class Learner:
     """What one target has taught, for tests; the engine has a struct of it in each target."""
 
-    def __init__(self) -> None: ...
     def served(self, now_ns: int) -> None:
         """An attempt ended, and not because there were too many."""
     def refused(self, started_ns: int, opens_ns: int, now_ns: int) -> bool:

@@ -21,7 +21,6 @@ from then on the rate is kept a little below what was granted:
 """
 
 from libc.math cimport pow, sqrt
-from libc.string cimport memset
 
 from regiment.uac.governor cimport bucket_set_rate
 
@@ -246,9 +245,6 @@ cdef class Learner:
     """One `Pace`, for tests."""
 
     cdef Pace pace
-
-    def __init__(self):
-        memset(&self.pace, 0, sizeof(Pace))
 
     def served(self, now_ns):
         pace_served(&self.pace, now_ns)
