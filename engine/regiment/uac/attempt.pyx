@@ -461,6 +461,7 @@ cdef class Attempts(Flows):
         seen_as = self.face_number(face.number, face.transport, face.socket, seen[0], seen[1])
         if seen_as != record.face:
             face.seen_as = seen_as
+            self.any_learned = True
             record.flags |= MOVING
         return 0
 

@@ -25,7 +25,7 @@ from regiment.uac.policy cimport (
     S_UNREGISTERED, Result,
 )
 from regiment.uac.registration cimport (
-    BEGUN, HELD, IN_QUEUE, IN_SEND, LEAVING, SETTLED, UNUSED, PolicyState, Record,
+    BEGUN, HELD, IN_QUEUE, IN_SEND, LEAVING, SETTLED, UNUSED, Face, PolicyState, Record,
 )
 from regiment.uac.target cimport ADDRESSES_MAX
 from regiment.uac.transaction cimport TX_PROCEEDING, TX_TRYING
@@ -170,7 +170,9 @@ cdef class Engine(Inquiry):
         if peers:
             if resolved.address_count == 0:
                 resolved.trouble = ""
-            resolved.take(peers, [self._face_at(place) for place in places], now_ns)
+            faces = [self._face_at(place) for place in places]
+            resolved.take(peers, faces, [(<Face>self.faces[face]).is_stream for face in faces],
+                          now_ns)
             self._note_peers(resolved, peers[:ADDRESSES_MAX])
             for at in range(resolved.address_count):
                 self.inbound.trust(&resolved.addresses[resolved.order[at]].peer)

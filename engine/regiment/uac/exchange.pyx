@@ -21,7 +21,7 @@ from regiment.uac.challenge cimport credentials_bound, write_credentials
 from regiment.uac.flow cimport FLOW_OPEN, Flow
 from regiment.uac.inbound cimport MEANS_ANYBODY, MEANS_NOBODY, MEANS_ONE, line_in
 from regiment.uac.policy cimport C_TRANSPORT, K_UNREGISTER
-from regiment.uac.registration cimport Face, ICMP_ONCE, LEAVING, SENT
+from regiment.uac.registration cimport Face, ICMP_ONCE, LEAVING, SENT, STREAM
 from regiment.uac.transaction cimport (
     TX_1XX, TX_FINAL, TX_PROCEEDING, TX_TRANSPORT_ERROR, TX_TRYING, transaction_advance,
 )
@@ -323,7 +323,7 @@ cdef class Exchange(Attempts):
         cdef Flow flow = None
         if record.transaction != TX_TRYING and record.transaction != TX_PROCEEDING:
             return NOTHING
-        if face.is_stream:
+        if record.flags & STREAM:
             flow = self.flow_at(record.flow)
             if flow is None or flow.state != FLOW_OPEN or not flow.writable:
                 return NO_WAY
@@ -372,7 +372,7 @@ cdef class Exchange(Attempts):
         policy.target.addresses[record.address].busy_until_ns = record.give_up_ns
         record.timer_e_ms = policy.rules.timer_t1_ms
         self.cells.requests_sent[face.protocol][0] += 1
-        if face.is_stream:
+        if record.flags & STREAM:
             self.wheel.arm(slot, record.give_up_ns)
             return
         self.wheel.arm(slot, min(now_ns + record.timer_e_ms * NS_PER_MS, record.give_up_ns))

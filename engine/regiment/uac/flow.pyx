@@ -13,7 +13,7 @@ from regiment.uac.governor cimport bucket_ready_ns, bucket_take
 from regiment.uac.health cimport WINDOW_FIRST, Address
 from regiment.uac.passage cimport NOBODY
 from regiment.uac.policy cimport S_REGISTERED
-from regiment.uac.registration cimport CUT, Face, IN_SEND, SENT, UNUSED
+from regiment.uac.registration cimport CUT, IN_SEND, SENT, STREAM, UNUSED, Face
 from regiment.uac.transaction cimport TX_PROCEEDING, TX_TRYING
 
 from regiment.datagram import peer_to_address
@@ -116,7 +116,7 @@ cdef class Flows(Passages):
         return <Flow>self.flows.get(number) if number else None
 
     cdef bint is_stream(self, const Record* record) noexcept:
-        return (<Face>self.faces[record.face]).is_stream
+        return record.flags & STREAM != 0
 
     cdef Flow _usable(self, uint32_t slot, Record* record, PolicyState policy, int place):
         """The connection that its next request takes, if there is one already."""
@@ -151,7 +151,7 @@ cdef class Flows(Passages):
 
     cdef int64_t connect_ns(self, uint32_t slot, Record* record, Target target, int place,
                             int64_t now_ns) except -1:
-        if not (<Face>self.faces[target.addresses[place].face]).is_stream:
+        if not target.addresses[place].is_stream:
             return 0
         if self._usable(slot, record, <PolicyState>self.policies[record.policy], place) is not None:
             return 0
@@ -161,7 +161,7 @@ cdef class Flows(Passages):
     cdef int convey(self, uint32_t slot, Record* record, Target target, int64_t now_ns) except -1:
         cdef PolicyState policy = <PolicyState>self.policies[record.policy]
         cdef Flow flow
-        if not (<Face>self.faces[record.face]).is_stream:
+        if not record.flags & STREAM:
             self.push_send(slot, record)
             return 0
         flow = self._usable(slot, record, policy, record.address)

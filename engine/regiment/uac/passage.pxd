@@ -23,6 +23,7 @@ cdef class Passages(Notices):
     cdef list target_list, ready, wanted
     cdef dict face_by_key          # (number of a transport, host, port) -> number of the face
     cdef list sweeps           # [target, place, next slot]: whose transactions move on
+    cdef bint any_learned      # some face has a `seen_as`
     cdef bint stopping
 
     cdef double uniform(self) noexcept nogil

@@ -15,7 +15,7 @@ from regiment.uac.health cimport (
     verdict_ns,
 )
 from regiment.uac.policy cimport K_UNREGISTER
-from regiment.uac.registration cimport IN_SEND, OCCUPIES, UNUSED, Face, PolicyState
+from regiment.uac.registration cimport IN_SEND, OCCUPIES, STREAM, UNUSED, Face, PolicyState
 from regiment.uac.transaction cimport TX_PROCEEDING, TX_TRYING
 
 cdef int64_t LOOKUP_PAUSE_NS = 5_000_000_000
@@ -95,16 +95,20 @@ cdef class Passages(Notices):
 
     cdef void aim(self, Record* record, Target target, int place) noexcept:
         """Its next request goes to that address, and shows our side as seen from there."""
-        cdef Face former = <Face>self.faces[record.face]
+        cdef const Address* address
         cdef Face face
         record.address = <unsigned char>place
         if place >= target.places:
             return
-        face = <Face>self.faces[target.addresses[place].face]
-        # what is to be unbound is the Contact that was bound
-        if record.kind == K_UNREGISTER and former.number == face.number:
+        address = &target.addresses[place]
+        record.flags = record.flags | STREAM if address.is_stream else record.flags & ~STREAM
+        if record.face == address.face and not self.any_learned:
             return
-        record.face = target.addresses[place].face
+        face = <Face>self.faces[address.face]
+        # what is to be unbound is the Contact that was bound
+        if record.kind == K_UNREGISTER and (<Face>self.faces[record.face]).number == face.number:
+            return
+        record.face = address.face
         if face.seen_as >= 0 and (<PolicyState>self.policies[record.policy]).is_learning:
             record.face = <uint16_t>face.seen_as
 

@@ -37,6 +37,7 @@ cdef enum Flag:
     CUT = 131072           # a connection was cut under its request, which was not its fault
     OUTSTANDING = 262144   # its attempt is counted at its target
     OVERDUE = 524288       # and has been for long: its request was sent again three times
+    STREAM = 1048576       # its last request was aimed at a connection
     GOING = 64 | 128 | 16384        # LEAVING, HELD or MOVING: no binding is wanted
 
 cdef enum:

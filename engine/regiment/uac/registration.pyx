@@ -23,6 +23,7 @@ What is rare hangs off it by a pointer (nonce, reason phrase).
 
 from hashlib import blake2b
 
+from cpython.list cimport PyList_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
@@ -149,11 +150,12 @@ cdef class PolicyState:
     cdef Template template_for(self, list faces, uint32_t face):
         """The template for one of our faces; made when it is asked for first."""
         cdef Face seen
+        if face < <uint32_t>PyList_GET_SIZE(self.templates) and self.templates[face] is not None:
+            return <Template>self.templates[face]
         while <uint32_t>len(self.templates) <= face:
             self.templates.append(None)
-        if self.templates[face] is None:
-            seen = <Face>faces[face]
-            self.templates[face] = Template(self.policy, seen.transport, seen.host, seen.port)
+        seen = <Face>faces[face]
+        self.templates[face] = Template(self.policy, seen.transport, seen.host, seen.port)
         return <Template>self.templates[face]
 
 

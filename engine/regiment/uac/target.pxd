@@ -54,7 +54,8 @@ cdef class Target:
     # the first that is neither gated nor suspect among those after the one at `place`; -1: none
     cdef int next_free(self, int place, int64_t now_ns) noexcept nogil
     # takes the answer of a lookup
-    cdef int take(self, list peers, list faces, int64_t now_ns) except -1
+    cdef int take(self, list peers, list faces, list are_streams,
+                  int64_t now_ns) except -1
     cdef int _place_for(self, const Peer* peer, uint16_t face, uint32_t taken) except -1
     cdef int _new_place(self) except -2
     # what a registration has to ask for at least, as far as is known; 0: anything

@@ -88,7 +88,8 @@ cdef class Target:
                 return self.order[at]
         return -1
 
-    cdef int take(self, list peers, list faces, int64_t now_ns) except -1:
+    cdef int take(self, list peers, list faces, list are_streams,
+                  int64_t now_ns) except -1:
         cdef Peer peer
         cdef uint32_t count = 0
         cdef uint16_t face
@@ -102,6 +103,7 @@ cdef class Target:
                 address_init(&self.addresses[place], self.is_watched)
                 self.addresses[place].peer = peer
                 self.addresses[place].face = face
+                self.addresses[place].is_stream = are_streams[count]
             self.order[count] = <uint8_t>place
             count += 1
         self.address_count = count
