@@ -196,6 +196,25 @@ def test_behind_them_a_limit_is_still_seen() -> None:
     assert crowd.learner.rate == pytest.approx(200, rel=0.2)
 
 
+def test_a_rate_that_outlived_its_hold_is_where_the_next_one_falls_to() -> None:
+    crowd = Crowd(100_000, bucket(200, 200))
+    crowd.run(40)
+    learner = crowd.learner
+    now_ns = crowd.now_ns + 100 * S
+    learner.refused(now_ns, now_ns + S, now_ns)  # long after its hold: it is proven
+    proven = learner.rate
+    for _ in range(8):
+        while learner.rate < 1.1 * proven:  # raised, and refused after its hold again
+            now_ns += 10 * MS
+            while learner.take(now_ns):
+                learner.served(now_ns)
+        learner.refused(now_ns, now_ns + S, now_ns)
+        now_ns += S
+        learner.refused(now_ns, now_ns + S, now_ns)  # and at once when the gate opens
+        now_ns += S
+        assert learner.rate >= proven
+
+
 def test_a_burst_of_refusals_is_one_refusal() -> None:
     learner = Learner()
     for k in range(100):
