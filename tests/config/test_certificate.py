@@ -168,6 +168,7 @@ def test_each_mistake_has_its_line(issued: Issued, locked: Path, tmp_path: Path)
         start + f"transport=tls\n@{cert}@priv_key_file={locked}\n": "@priv_key_file: the key in",
         start + "@outbound_flows=2\n": "@outbound_flows wants support_outbound=yes",
         start + "support_outbound=yes\n@outbound=advertise\n@outbound_flows=2\n": "wants @outbound",
+        start + "support_outbound=yes\n@outbound_flows=2\n": "a registration has one flow, so 1",
         TLS + f"priv_key_file={issued.key_file}\n": "priv_key_file wants cert_file",
         TLS + f"{cert}priv_key_file={locked}\n": "priv_key_file: the key in",
         TLS + cert: "cert_file: ",

@@ -74,7 +74,7 @@ WRITTEN = {
     "@outbound=advertise": ("outbound", ""),
     "support_outbound=yes": ("outbound", "full"),
     "support_outbound=yes\n@outbound=advertise": ("outbound", "advertise"),
-    "support_outbound=yes\n@outbound_flows=2": ("outbound_flows", 2),
+    "support_outbound=yes\n@outbound_flows=1": ("outbound_flows", 1),
     "@rport_contact=yes": ("rport_contact", True),
     "retry_interval=60": ("certificate", None),
 }
@@ -301,7 +301,6 @@ def test_what_has_no_effect_is_said_once_with_its_count_and_first_place(tmp_path
     [
         ("@follow_redirects=yes\n", "@follow_redirects"),
         ("@max_outstanding=9\n", "@max_outstanding"),
-        ("support_outbound=yes\n", "@outbound=full"),
         ("[global]\n@max_outstanding=9\n", "@max_outstanding"),
         ("[system]\ndisable_tcp_switch=no\n", "disable_tcp_switch"),
         ("[u]\ntype=transport\nbind=0.0.0.0:7\n@udp_keepalive=9\n", "@udp_keepalive"),

@@ -42,6 +42,7 @@ class StreamStation(CoreStation):
         """When, and what was asked for."""
         self.open: dict[int, Dial] = {}
         self.closed: list[int] = []
+        self.timers: list[tuple[int, int]] = []
         self.lost_s: dict[int, float] = {}
         self._planned: list[tuple[int, int, str]] = []
         self._flows: dict[bytes, int] = {}
@@ -95,6 +96,7 @@ class StreamStation(CoreStation):
         return sent
 
     def _take_dials(self, now_ns: int) -> None:
+        self.timers += self.core.flow_timers()
         for flow in self.core.hangups():
             self.closed.append(flow)
             self._planned.append((now_ns, flow, "hangup"))

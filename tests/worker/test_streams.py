@@ -52,6 +52,7 @@ class FakeCore:
         self.taps: list[tuple[int, bool]] = []
         self.messages: list[tuple[int, bytes]] = []
         self.requests_each = 1
+        self.timers: list[tuple[int, int]] = []
 
     def dials(self) -> list[Dial]:
         wanted, self.wanted = self.wanted, []
@@ -60,6 +61,10 @@ class FakeCore:
     def hangups(self) -> list[int]:
         unwanted, self.unwanted = self.unwanted, []
         return unwanted
+
+    def flow_timers(self) -> list[tuple[int, int]]:
+        timers, self.timers = self.timers, []
+        return timers
 
     def connected(self, number: int, local: bytes, now_ns: int) -> None:
         self.local[number] = local
@@ -177,6 +182,23 @@ def test_a_dial_a_request_and_a_hang_up() -> None:
         run(case)
 
 
+def test_a_flow_timer_makes_keep_alives_for_its_connection() -> None:
+    async def case(worker: Worker) -> None:
+        core = worker.core
+        core.wanted = [dial(1, peer.peer)]
+        worker.shard.wake()
+        await worker.until(lambda: core.messages)
+        core.timers = [(1, 30), (7, 30)]
+        worker.shard.wake()
+        await worker.until(lambda: not core.timers)
+        streams = worker.connections.streams
+        assert streams is not None
+        assert streams._flows[1].keep_alive_ns == 30 * 10**9
+
+    with server(echo) as peer:
+        run(case)
+
+
 def test_a_dial_that_fails_is_told_and_counted() -> None:
     async def case(worker: Worker) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -279,7 +301,6 @@ def test_a_worker_without_stream_transports_has_no_streams() -> None:
     connections = Connections(core, attach=pytest.fail, wake=pytest.fail)
     connections.after(0)
     connections.publish(Scoreboard(bytearray(Scoreboard.size_bytes())))
-    connections.set_flow_timer(1, 30, 0)
     connections.close()
     assert connections.streams is None
     assert connections.take_warnings() == ()

@@ -223,8 +223,6 @@ class Registrations:
         for name in values.keys() & tables.DEFERRED.keys():
             if values[name] != tables.DEFERRED[name]:
                 said.add(f"{name} is {tables.NOT_YET}", name)
-        if values.get("support_outbound") and values.get("@outbound") != "advertise":
-            said.add(f"@outbound=full is {tables.NOT_YET}: the option tag is sent", "@outbound")
         if caution:
             said.add(caution, "@cert_file")
         for message, option in _useless(values, chosen if known_name else ()):
@@ -337,6 +335,7 @@ def _check_flows(values: Mapping[str, Any]) -> None:
             "@outbound_flows wants @outbound=full: the option tag alone makes no flows",
             option="@outbound_flows",
         )
+    raise Refused("@outbound_flows: a registration has one flow, so 1", option="@outbound_flows")
 
 
 def _useless(values: Mapping[str, Any], chosen: tuple[Transport, ...]) -> Iterator[tuple[str, str]]:

@@ -204,7 +204,6 @@ NOT_YET = "not yet acted on"
 DEFERRED: Mapping[str, object] = {
     "@follow_redirects": False,
     "@max_outstanding": 0,
-    "@outbound_flows": 1,
     "@udp_keepalive": 0,
     "disable_tcp_switch": True,
 }

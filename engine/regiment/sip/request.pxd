@@ -20,11 +20,15 @@ cdef struct Fill:
     # used where the policy negotiates security (RFC 3329) alone:
     Text verify                   # whole header lines "Security-Verify: …\r\n", or length 0
     bint after_494                # the request that a 494 led to: it names no mechanisms of ours
+    # used where the policy forms flows (RFC 5626) alone:
+    uint32_t reg_id               # 0: the request takes the plain form
+    Text instance                 # the UUID, 36 characters; unused where reg_id is 0
 
 # Which of a template's endings a request takes: a sum of these.
 cdef enum:
     WITH_CREDENTIALS = 1
     UN_REGISTER = 2
+    PLAIN = 4                     # where the policy forms flows: without any of that
 
 
 @cython.final
@@ -41,13 +45,14 @@ cdef class Template:
     cdef Text before_contact         # " REGISTER", CRLF, headers of server_uri, "Contact: <"
     cdef Text contact_scheme         # "sip:" or "sips:"
     cdef Text contact_host           # "@host:port[;transport=TCP]"
-    cdef Text[4] after_contact       # ">[;parameters]", CRLF, "Expires: "
+    cdef Text[8] after_contact       # ">[;parameters]", CRLF, "Expires: "
     # CRLF, Allow … up to the credentials; with mediasec up to Security-Client
-    cdef Text[4] after_expires
+    cdef Text[8] after_expires
     cdef bint mediasec
+    cdef bint forms_flows
     cdef Text security_client        # whole lines, one a mechanism
-    cdef Text[4] after_verify        # Require, Proxy-Require, Max-Forwards … up to the credentials
-    cdef Text[4] ending              # what follows the credentials, with the empty line
+    cdef Text[8] after_verify        # Require, Proxy-Require, Max-Forwards … up to the credentials
+    cdef Text[8] ending              # what follows the credentials, with the empty line
 
     # Writes the REGISTER (un-REGISTER: expires == 0); returns its length, or -1: `room` is less
     # than bound(fill).

@@ -40,6 +40,10 @@ class Template:
     @property
     def request_uri(self) -> bytes: ...
 
+def forms_flows(policy: Policy) -> bool:
+    """Whether its REGISTERs ask for flows (RFC 5626): `outbound` is ``full``, and its
+    `contact_header_params` name neither an instance nor a reg-id of the user's own."""
+
 def request_uri_of(policy: Policy) -> bytes:
     """The Request-URI of a policy's REGISTERs, which is the digest URI. Raises as `Template`."""
 
@@ -60,6 +64,8 @@ def build_register(
     credentials: bytes = b"",
     verify: bytes = b"",
     after_494: bool = False,
+    reg_id: int = 0,
+    instance: bytes = b"",
     room: int | None = None,
 ) -> bytes | None:
     """Fill `template`: the REGISTER, or with `expires` 0 the un-REGISTER.
@@ -67,7 +73,8 @@ def build_register(
     `client_uri` goes into From and To (see `sip.uri.identity_uri`), `contact` replaces scheme,
     user, host and port of the Contact, `line` is added to it, `call_id` are 16 raw bytes and
     `credentials` and `verify` (Security-Verify) whole header lines; `after_494` leaves
-    Security-Client out. The last two count only with `security_negotiation=mediasec`. None: `room`
+    Security-Client out. The last two count only with `security_negotiation=mediasec`. `reg_id` and
+    `instance` (a UUID) count where `forms_flows`: a `reg_id` of 0 is the plain form. None: `room`
     is less than the request can need. Raises `ValueError` for a `call_id` of another length or a
     negative `expires`.
     """

@@ -33,6 +33,7 @@ cdef enum:
     CALL_ID_BYTES = 16
     # branch, tag and Call-ID as text, the digits of CSeq and Expires, ";line="
     NUMBERS_BYTES = BRANCH_BYTES + 16 + 32 + 10 + 20 + 6
+    FLOW_BYTES = 26 + 10 + 10     # the parameters of a flow, without the UUID
 
 
 # --- compiling ----------------------------------------------------------------------------------
@@ -55,6 +56,23 @@ def _routing(policy):
 
 def request_uri_of(policy):
     return _routing(policy)[0].encode("utf-8", "surrogateescape")
+
+
+def forms_flows(policy):
+    if policy.outbound != "full":
+        return False
+    names = [part.partition("=")[0].strip().lower()
+             for part in _split_unquoted(policy.contact_header_params)]
+    return "+sip.instance" not in names and "reg-id" not in names
+
+
+def _option_tags(policy, bint is_flow):
+    """The values of Supported; who asks for a flow has to name both (RFC 5626 section 4.2.1)."""
+    cdef bint with_outbound = policy.support_outbound or policy.outbound != ""
+    if forms_flows(policy):
+        with_outbound = is_flow
+    return [tag for tag, wanted in (("path", policy.support_path or is_flow),
+                                    ("outbound", with_outbound)) if wanted]
 
 
 def _without_headers(text):
@@ -140,12 +158,13 @@ cdef class Template:
         self.mediasec = policy.security_negotiation == MEDIASEC
         self.security_client = self._keep("".join(
             f"Security-Client: {_mechanism(text)}\r\n" for text in policy.security_mechanisms))
-        for kind in range(4):
+        self.forms_flows = forms_flows(policy)
+        for kind in range(8 if self.forms_flows else 4):
             self._compile_tail(kind, policy, name)
         self.fixed_bytes = <uint32_t>sum(len(piece) for piece in self.kept) + 1
 
     cdef int _compile_tail(self, int kind, policy, dict name) except -1:
-        """Everything behind the Contact, for one sum of WITH_CREDENTIALS and UN_REGISTER.
+        """Everything behind the Contact, for one sum of WITH_CREDENTIALS, UN_REGISTER and PLAIN.
 
         Asterisk removes and appends again an object's own User-Agent when it answers a challenge.
         """
@@ -153,8 +172,7 @@ cdef class Template:
         parameters = _ordered_parameters(policy.contact_header_params, not un_register)
         agent = f"User-Agent: {policy.user_agent}\r\n" if policy.user_agent else ""
         own_agent = agent if policy.user_agent_own else ""
-        tags = [tag for tag, wanted in (("path", policy.support_path),
-                                        ("outbound", policy.support_outbound)) if wanted]
+        tags = _option_tags(policy, self.forms_flows and not kind & PLAIN)
         tail = "\r\n"
         if not un_register:
             tail += f"Allow: {ALLOW}\r\n"
@@ -189,7 +207,8 @@ cdef class Template:
     cdef uint64_t bound(self, const Fill* fill) noexcept nogil:
         return (NUMBERS_BYTES + <uint64_t>self.fixed_bytes + 2 * <uint64_t>fill.client_uri.length
                 + fill.contact_user.length + fill.contact.length + fill.line.length
-                + fill.credentials.length + fill.verify.length)
+                + fill.credentials.length + fill.verify.length
+                + FLOW_BYTES + fill.instance.length)
 
     cdef int build(self, char* out, uint32_t room, const Fill* fill) noexcept nogil:
         cdef char* p = out
@@ -199,6 +218,8 @@ cdef class Template:
             return -1
         if fill.expires == 0:
             kind += UN_REGISTER
+        if self.forms_flows and fill.reg_id == 0:
+            kind += PLAIN
         p = put(p, &self.head)
         write_branch(p, fill.slot, fill.generation, fill.salt)
         p = put(p + BRANCH_BYTES, &self.after_branch)
@@ -214,7 +235,10 @@ cdef class Template:
         p = put_number(p, fill.cseq)
         p = put(p, &self.before_contact)
         p = self.put_contact(p, fill)
-        p = put(p, &self.after_contact[kind])
+        if self.forms_flows and fill.reg_id:
+            p = put_flow(p, fill, &self.after_contact[kind])
+        else:
+            p = put(p, &self.after_contact[kind])
         p = put_number(p, <uint64_t>fill.expires)
         p = put(p, &self.after_expires[kind])
         if self.mediasec:
@@ -273,6 +297,17 @@ cdef inline char* put_line(char* out, const Fill* fill) noexcept nogil:
     return put(out + 6, &fill.line)
 
 
+cdef char* put_flow(char* out, const Fill* fill, const Text* after_contact) noexcept nogil:
+    """RFC 5626 section 4.2: the instance and the flow's number, in front of other parameters."""
+    cdef Text rest
+    memcpy(out, b'>;+sip.instance="<urn:uuid:', 27)
+    out = put(out + 27, &fill.instance)
+    memcpy(out, b'>";reg-id=', 10)
+    out = put_number(out + 10, fill.reg_id)
+    rest.data, rest.length = after_contact.data + 1, after_contact.length - 1
+    return put(out, &rest)
+
+
 cdef inline char* put_number(char* out, uint64_t number) noexcept nogil:
     cdef char[20] digits
     cdef int at = 20
@@ -321,6 +356,8 @@ cdef int fill_from(Fill* fill, bytes client_uri, bytes contact_user, bytes conta
     fill.line = text_of(line)
     fill.credentials = fill.verify = text_of(b"")
     fill.after_494 = False
+    fill.reg_id = 0
+    fill.instance = text_of(b"")
     return 0
 
 
@@ -329,7 +366,7 @@ def build_register(Template template not None, bytes client_uri not None, *,
                    bytes call_id=bytes(16), uint32_t cseq=1, int64_t expires=3600,
                    uint64_t from_tag=0, uint32_t slot=0, uint32_t generation=0,
                    uint64_t salt=0, bytes credentials=b"", bytes verify=b"",
-                   bint after_494=False, room=None):
+                   bint after_494=False, uint32_t reg_id=0, bytes instance=b"", room=None):
     cdef Fill fill
     cdef bytes out
     cdef int length
@@ -338,6 +375,7 @@ def build_register(Template template not None, bytes client_uri not None, *,
     fill_from(&fill, client_uri, contact_user, contact, line)
     fill.credentials = text_of(credentials)
     fill.verify, fill.after_494 = text_of(verify), after_494
+    fill.reg_id, fill.instance = reg_id, text_of(instance)
     fill.call_id = <const uint8_t*>PyBytes_AS_STRING(call_id)
     fill.slot, fill.generation, fill.salt = slot, generation, salt
     fill.cseq, fill.expires, fill.from_tag = cseq, expires, from_tag

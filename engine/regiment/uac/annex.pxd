@@ -4,6 +4,7 @@ from libc.stdint cimport uint32_t
 cdef enum AnnexKind:
     ANNEX_SECURITY = 1         # security.pyx: the lines of Security-Verify
     ANNEX_AFFINITY             # affinity.pyx: what a registrar said of routes and identities
+    ANNEX_REFUSAL              # outbound.pyx: until when no flow is asked for
 
 cdef struct Annex:
     Annex* next

@@ -2,13 +2,13 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from regiment.sip.scanner cimport Message
 from regiment.timing.pacer cimport Grid
-from regiment.uac.flow cimport Flows
 from regiment.uac.ledger cimport Entry, Head
+from regiment.uac.outbound cimport Outbound
 from regiment.uac.policy cimport Result
 from regiment.uac.registration cimport PolicyState, Record
 from regiment.uac.target cimport Target
 
-cdef class Attempts(Flows):
+cdef class Attempts(Outbound):
     cdef uint32_t cseq_base
     cdef Grid grid             # of refreshes
     cdef Entry* entries        # the ledger, by slot; not ours

@@ -2,8 +2,8 @@
 
 from typing_extensions import disjoint_base
 
-from regiment.uac.flow import Flows
+from regiment.uac.outbound import Outbound
 
 @disjoint_base
-class Attempts(Flows):
+class Attempts(Outbound):
     """Records, timers and queues, and what moves a registration from one state to the next."""

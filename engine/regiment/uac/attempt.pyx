@@ -10,7 +10,6 @@ from libc.stdlib cimport free
 from regiment.metrics.scoreboard cimport record_ns
 from regiment.timing.pacer cimport grid_ns
 from regiment.uac.affinity cimport take_affinity
-from regiment.uac.annex cimport annexes_free
 from regiment.uac.challenge cimport (
     ANSWERED, STALE_ANSWERED, take_authentication_info, take_challenges,
 )
@@ -57,7 +56,7 @@ cdef int ending_of(const Result* result) noexcept nogil:
     return E_REFUSED
 
 
-cdef class Attempts(Flows):
+cdef class Attempts(Outbound):
     """Records, timers and queues, and what moves a registration from one state to the next."""
 
     cdef int set_state(self, Record* record, Target target, int event) except -1:
@@ -130,6 +129,7 @@ cdef class Attempts(Flows):
             if target.least_expires_s(now_ns) > record.requested_s:
                 record.requested_s = target.min_expires_s
                 self.cells.min_expires_learned[0] += 1
+        self.take_form(record, now_ns)
         self.aim(record, target, place)
         record.rounds = record.raises = 0
         record.started_ns = 0
@@ -337,6 +337,10 @@ cdef class Attempts(Flows):
         elif code == 423:
             if self.raise_expires(slot, record, target, message, now_ns):
                 return 0
+        elif code == 439:
+            if self.fall_back(record, policy, now_ns):
+                nonces_free(&record.nonce)
+                return self.request(slot, record, target, False, True, now_ns)
         elif code == 408 or code == 503:
             if self.next_address(slot, record, target, now_ns):
                 return 0
@@ -428,6 +432,8 @@ cdef class Attempts(Flows):
         length = self.contact_of(record, policy, contact)
         granted = granted_s(data, message, contact, <uint32_t>max(length, 0), record.line,
                             7 if policy.line else 0, record.requested_s)
+        if policy.forms_flows:
+            granted = self.take_grant(record, data, message, granted)
         if granted <= 0:
             result.code, result.cause, result.retry_after_s = message.status, C_UNREADABLE, -1
             self.note_reason(record, data + message.reason.start, message.reason.length)
@@ -528,6 +534,8 @@ cdef class Attempts(Flows):
             verdict.wait_s = probe_wait_s(&policy.rules, verdict.failure_class)
         wait_ns = verdict.wait_s * NS_PER_S
         wait_ns += <int64_t>(wait_ns * self.uniform() * policy.rules.retry_jitter / 100.0)
+        if policy.forms_flows and verdict.waits:
+            wait_ns = self.recovery_ns(record, result, wait_ns)
         self.set_state(record, target, R_WAIT if verdict.waits else R_REJECT)
         if old != record.state:
             self.turned(record, old, now_ns)
@@ -549,7 +557,7 @@ cdef class Attempts(Flows):
         record.expires_ns = 0
         record.granted_s = 0
         record.bound_place = 0
-        annexes_free(&record.annexes)
+        self.forget_answers(record)
         return self.settle(slot, record, target, now_ns)
 
     cdef int settle(self, uint32_t slot, Record* record, Target target, int64_t now_ns) except -1:

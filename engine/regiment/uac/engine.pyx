@@ -65,6 +65,7 @@ cdef class Engine(Inquiry):
         self.face_by_key = {}
         self.certificates = {}
         self.flows, self.dialed, self.left, self.losses = {}, [], [], []
+        self.timers = []
         self.target_by_key = {}
         self.target_at = {}
         self.peers_of = {}

@@ -20,6 +20,7 @@ from regiment.uac.passage cimport NOBODY
 from regiment.uac.challenge cimport credentials_bound, write_credentials
 from regiment.uac.flow cimport FLOW_OPEN, Flow
 from regiment.uac.inbound cimport MEANS_ANYBODY, MEANS_NOBODY, MEANS_ONE, line_in
+from regiment.uac.outbound cimport INSTANCE_BYTES
 from regiment.uac.policy cimport C_TRANSPORT, K_UNREGISTER
 from regiment.uac.registration cimport Face, ICMP_ONCE, LEAVING, SENT, STREAM
 from regiment.uac.transaction cimport (
@@ -314,6 +315,7 @@ cdef class Exchange(Attempts):
         """LAID: it stands in the outbox; or why not."""
         cdef Record* record = &self.records[slot]
         cdef PolicyState policy = <PolicyState>self.policies[record.policy]
+        cdef char instance[INSTANCE_BYTES]
         cdef Fill fill
         cdef Template template
         cdef uint32_t bound
@@ -328,6 +330,8 @@ cdef class Exchange(Attempts):
             if flow is None or flow.state != FLOW_OPEN or not flow.writable:
                 return NO_WAY
         self.fill_in(record, policy, &fill)
+        if policy.forms_flows:
+            self.lay_flow(record, &fill, instance)
         template = policy.template_for(self.faces, record.face)
         bound = <uint32_t>template.bound(&fill)
         if record.nonce != NULL:

@@ -25,6 +25,7 @@ cdef class Flow:
     cdef uint32_t users
     cdef Ring waiting          # requests that wait until it takes them
     cdef str local             # host:port of our end
+    cdef uint32_t timer_s      # its peer's Flow-Timer; 0: it said none
 
 cdef class Flows(Passages):
     cdef dict flows            # number -> Flow

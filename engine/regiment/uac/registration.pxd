@@ -38,6 +38,7 @@ cdef enum Flag:
     OUTSTANDING = 262144   # its attempt is counted at its target
     OVERDUE = 524288       # and has been for long: its request was sent again three times
     STREAM = 1048576       # its last request was aimed at a connection
+    PLAIN = 2097152        # its REGISTERs do not ask for a flow, since that was refused
     GOING = 64 | 128 | 16384        # LEAVING, HELD or MOVING: no binding is wanted
 
 cdef enum:
@@ -103,7 +104,7 @@ cdef class PolicyState:
     cdef int certificate           # which one a connection shows; the same for equal ones
     cdef uint16_t face             # of its first transport, while no address is known
     cdef int group_row             # of the scoreboard; NO_GROUP: counted nowhere
-    cdef bint line, mediasec
+    cdef bint line, mediasec, forms_flows
     cdef bint is_learning          # @rport_contact
     cdef uint8_t ha2[4][32]
     cdef bint ha2_known[4]

@@ -124,6 +124,7 @@ cdef class PolicyState:
         self.line = policy.line
         self.is_learning = policy.rport_contact
         self.mediasec = policy.security_negotiation == request.MEDIASEC
+        self.forms_flows = request.forms_flows(policy)
         self.rules.expiration_s = policy.expiration
         self.rules.max_random_initial_delay_s = policy.max_random_initial_delay
         self.rules.retry_interval_s = policy.retry_interval
@@ -447,6 +448,7 @@ cdef class Population:
         fill.line.length = 7 if policy.line else 0
         fill.credentials.data = fill.verify.data = NULL
         fill.credentials.length = fill.verify.length = 0
+        fill.reg_id = fill.instance.length = 0
         if policy.mediasec:
             fill.verify = security_verify(record.annexes)
             fill.after_494 = record.code == 494 and record.rounds == 0

@@ -30,6 +30,7 @@ class Core(Protocol):
 
     def dials(self) -> Sequence[Dial]: ...
     def hangups(self) -> Sequence[int]: ...
+    def flow_timers(self) -> Sequence[tuple[int, int]]: ...
     def receive(self, inbox: Batch, now_ns: int) -> None: ...
     def connected(self, number: int, local: bytes, now_ns: int) -> None: ...
     def disconnected(self, number: int, reason: str, now_ns: int) -> None: ...
@@ -83,16 +84,13 @@ class Connections:
             streams.close(flow, now_ns)
         for dial in self._core.dials():
             self._dial(streams, dial, now_ns)
+        for flow, seconds in self._core.flow_timers():
+            streams.set_flow_timer(flow, seconds, now_ns)
         if now_ns - self._ticked_ns >= TICK_NS:
             self._ticked_ns = now_ns
             streams.tick(now_ns)
         if self._told:
             self._wake()
-
-    def set_flow_timer(self, flow: int, seconds: int, now_ns: int) -> None:
-        """The registrar's Flow-Timer (RFC 5626 section 4.4.1) for a connection."""
-        if self.streams is not None:
-            self.streams.set_flow_timer(flow, seconds, now_ns)
 
     def publish(self, board: Scoreboard) -> None:
         """What is counted since the last time, and what is now."""
