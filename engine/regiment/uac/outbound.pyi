@@ -3,8 +3,11 @@
 The engine's own side is for compiled callers: see outbound.pxd.
 """
 
+from typing_extensions import disjoint_base
+
 from regiment.uac.flow import Flows
 
+@disjoint_base
 class Outbound(Flows):
     """Connections that a registrar binds, and those that it refuses to."""
 
