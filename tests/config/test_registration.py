@@ -300,11 +300,8 @@ def test_what_has_no_effect_is_said_once_with_its_count_and_first_place(tmp_path
     ("options", "name"),
     [
         ("@follow_redirects=yes\n", "@follow_redirects"),
-        ("@max_outstanding=9\n", "@max_outstanding"),
-        ("[global]\n@max_outstanding=9\n", "@max_outstanding"),
+        ("[global]\n@follow_redirects=yes\n", "@follow_redirects"),
         ("[system]\ndisable_tcp_switch=no\n", "disable_tcp_switch"),
-        ("[u]\ntype=transport\nbind=0.0.0.0:7\n@udp_keepalive=9\n", "@udp_keepalive"),
-        ("[u]\ntype=transport\nbind=0.0.0.0:7\ncos=5\n", "cos"),
     ],
 )
 def test_what_is_read_but_not_yet_acted_on_is_named(

@@ -158,3 +158,29 @@ def test_rows_of_registrars_groups_and_endpoints_stay_what_they_were():
     assert after.groups == ("west", "east", "south")
     assert after.endpoints == ("e", "f", "g")
     assert after.begin(answers[0].targets).rows == (3, 2)
+
+
+def limited(registrations: int, most: int) -> TargetInfo:
+    return TargetInfo(0, "r", "r", 5060, "udp", registrations, 100.0, max_outstanding=most)
+
+
+def test_attempts_that_may_be_outstanding_are_shared_as_rates_are():
+    one, two = loaded(limited(30, 100)), loaded(limited(10, 100))
+    shares = share_out({0: one, 1: two}, 40)
+    assert shares.begin(one.targets).outstanding == (75,)
+    assert shares.begin(two.targets).outstanding == (25,)
+    half = share_out({0: one, 1: two}, 40, host_fraction=0.5)
+    assert half.begin(one.targets).outstanding == (37,)
+
+
+def test_whoever_has_a_limited_target_may_have_one_attempt_there():
+    one, two = loaded(limited(1, 2)), loaded(limited(999, 2))
+    shares = share_out({0: one, 1: two}, 1000)
+    assert shares.begin(one.targets).outstanding == (1,)
+    assert shares.begin(two.targets).outstanding == (1,)
+
+
+def test_the_lowest_limit_of_outstanding_attempts_holds_and_none_stays_none():
+    one, two = loaded(limited(10, 0)), loaded(limited(10, 8))
+    assert share_out({0: one, 1: two}, 20).begin(two.targets).outstanding == (4,)
+    assert share_out({0: one}, 10).begin(one.targets).outstanding == (0,)

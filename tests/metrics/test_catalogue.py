@@ -16,7 +16,7 @@ from regiment.model import KINDS
 PACKAGE = Path(regiment.__file__).parent
 WRITERS = "\n".join(
     (PACKAGE / path).read_text()
-    for path in ("uac/cells.pyx", "worker/meter.py", "worker/streams.py")
+    for path in ("uac/cells.pyx", "worker/meter.py", "worker/streams.py", "worker/process.py")
 )
 COUNTED = [family.name for family in FAMILIES if family.source == "cell"]
 SCANNERS = 8

@@ -8,6 +8,7 @@ import select
 import socket
 import time
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -324,6 +325,58 @@ def test_tos_is_set_on_both_families(opened: ExitStack) -> None:
         assert udp.send(outbox_of([(b"x", peer, 0)]), [bind(opened, host, tos=0x60)])
         [(_, _, value)] = listener.recvmsg(10, 64)[1]
         assert value[0] == 0x60
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize(("tos", "cos"), [(0, 5), (0xB8, 2), (0, 0)])
+def test_cos_is_the_priority_whatever_the_type_of_service_says(
+    host: str, tos: int, cos: int, opened: ExitStack
+) -> None:
+    assert bind(opened, host, tos=tos, cos=cos).cos == cos
+
+
+def test_a_priority_that_we_have_no_right_to_is_left_out(
+    opened: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unprivileged(socket.socket):
+        def setsockopt(self, level: int, option: int, value: Any, *more: Any) -> None:
+            if option == socket.SO_PRIORITY and value > 6:
+                raise PermissionError
+            super().setsockopt(level, option, value, *more)
+
+    monkeypatch.setattr(socket, "socket", Unprivileged)
+    assert bind(opened, cos=7).cos == 0
+    assert bind(opened, cos=6).cos == 6
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_one_datagram_goes_apart_from_any_batch(host: str, opened: ExitStack) -> None:
+    here, there = bind(opened, host), bind(opened, host)
+    assert here.send_one(b"one", peer_of(there))
+    assert [data for data, _, _, _ in receive(there, 1)] == [b"one"]
+    assert (here.sent, here.blocked) == (1, False)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_one_datagram_goes_in_spite_of_errors_of_earlier_ones(host: str, opened: ExitStack) -> None:
+    here, there = bind(opened, host), bind(opened, host)
+    dead = dead_peer(host)
+    for _ in range(3):
+        assert here.send_one(b"lost", dead)
+    assert here.send_one(b"one", peer_of(there))
+    assert [data for data, _, _, _ in receive(there, 1)] == [b"one"]
+    assert here.send_errors == 0
+
+
+def test_one_datagram_that_cannot_go_is_counted(opened: ExitStack) -> None:
+    here = bind(opened)
+    assert not here.send_one(bytes(70_000), peer_of(here))
+    assert (here.sent, here.send_errors) == (0, 1)
+    with pytest.raises(LocalError):
+        here.send_one(b"x", b"no address")
+    here.close()
+    with pytest.raises(LocalError, match="closed"):
+        here.send_one(b"x", peer_of(bind(opened)))
 
 
 def test_port_in_use_is_one_clear_line(opened: ExitStack) -> None:

@@ -14,6 +14,7 @@ import uvloop
 from regiment.datagram import peer_from_address, peer_to_address
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.model import Call, Event, Policy, Registration, Status, Transport
+from regiment.net import binding
 from regiment.uac.destination import Place, TargetInfo
 from regiment.worker import control, process, sockets
 
@@ -45,6 +46,8 @@ class Core:
         self.unsettled = 0
         self.begun = False
         self.host = "127.0.0.1"
+        self.port = 5060
+        self.limits: dict[int, int] = {}
 
     def add_transport(self, transport: Transport, socket: int, host: str, port: int) -> int:
         self.transports.append((transport.name, host, port))
@@ -61,7 +64,7 @@ class Core:
         return len(self.registrations)
 
     def targets(self) -> list[TargetInfo]:
-        return [TargetInfo(0, "registrar:5060", self.host, 5060, "udp", len(self), 100.0)]
+        return [TargetInfo(0, "registrar:5060", self.host, self.port, "udp", len(self), 100.0)]
 
     def set_row(self, target: int, row: int) -> None:
         self.rows[target] = row
@@ -74,6 +77,9 @@ class Core:
 
     def set_rate(self, target: int, rate: float) -> None:
         self.rates[target] = rate
+
+    def set_outstanding(self, target: int, limit: int) -> None:
+        self.limits[target] = limit
 
     def begin(self, now_ns: int) -> None:
         self.begun = True
@@ -147,6 +153,7 @@ class Talk:
         self.writer = writer
         self.core: Core
         self.target_host = "127.0.0.1"
+        self.target_port = 5060
         self.board = Scoreboard(bytearray(Scoreboard.size_bytes()))
 
     def say(self, message: control.ToWorker) -> None:
@@ -185,6 +192,7 @@ def converse(
         def make_core(board: Scoreboard, **given: Any) -> Core:
             talk.core = Core(board, **given)
             talk.core.host = talk.target_host
+            talk.core.port = talk.target_port
             return talk.core
 
         worker = asyncio.create_task(process.live(theirs, talk.board, make_core))
@@ -237,6 +245,38 @@ def test_begin_hands_rows_and_rates_to_the_core():
         assert talk.core.rates == {0: 25.0}
         assert talk.core.group_rows == {"west": 1, "east": 2}
         assert talk.core.endpoint_rows == {"pbx": 1}
+
+    converse(conversation)
+
+
+def test_begin_hands_limits_of_outstanding_attempts_to_the_core():
+    async def conversation(talk: Talk) -> None:
+        await talk.load()
+        talk.say(control.Begin((1,), (25.0,), (), outstanding=(7,)))
+        assert await talk.hear() == control.Began()
+        assert talk.core.limits == {0: 7}
+
+    converse(conversation)
+
+
+def test_keep_alives_leave_by_the_transports_own_port_and_are_counted():
+    async def conversation(talk: Talk) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as registrar:
+            registrar.bind(("127.0.0.1", 0))
+            registrar.settimeout(PATIENCE_S)
+            talk.target_port = registrar.getsockname()[1]
+            loaded = await talk.load(
+                Transport("free", bind_host="127.0.0.1", bind_port=0, udp_keepalive=1)
+            )
+            talk.say(control.Begin((1,), (25.0,), ()))
+            assert await talk.hear() == control.Began()
+            assert await asyncio.to_thread(registrar.recv, 100) == b"hello"
+            for _ in range(2):
+                data, source = await asyncio.to_thread(registrar.recvfrom, 100)
+                assert (data, source) == (b"\r\n\r\n", socket_pair_port(loaded))
+            counted = talk.board.get("regiment_udp_keep_alives_total")
+            # The datagram may be here before it is counted.
+            assert counted in (1, 2)
 
     converse(conversation)
 
@@ -475,6 +515,20 @@ def test_buffers_that_the_kernel_cut_are_said_with_the_remedy(granted, expected)
     lines = sockets.buffer_warnings(opened, 100, 100)
     assert [line.split(" bytes of ")[1].split()[0] for line in lines] == expected
     assert all("net.core." in line for line in lines)
+
+
+def test_a_priority_that_the_kernel_did_not_give_is_said(monkeypatch):
+    def unprivileged(opened: socket.socket, cos: int) -> None:
+        """Leaves the kernel's."""
+
+    monkeypatch.setattr(binding, "prioritize", unprivileged)
+
+    async def conversation(talk: Talk) -> None:
+        transport = Transport("free", bind_host="127.0.0.1", bind_port=0, cos=7)
+        answer = await talk.load(transport)
+        assert any("cos=7 wants CAP_NET_ADMIN" in line for line in answer.warnings)
+
+    converse(conversation)
 
 
 def test_a_stream_that_does_not_begin_with_a_setup_is_refused():

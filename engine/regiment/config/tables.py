@@ -203,8 +203,6 @@ NOT_YET = "not yet acted on"
 
 DEFERRED: Mapping[str, object] = {
     "@follow_redirects": False,
-    "@max_outstanding": 0,
-    "@udp_keepalive": 0,
     "disable_tcp_switch": True,
 }
 """Options that are read and kept but not yet acted on, and the value that asks for nothing."""

@@ -222,9 +222,6 @@ def _cautions(values: dict[str, Any], protocol: str) -> list[str]:
             f"@udp_keepalive has no effect with protocol={protocol}: keep_alive_interval in "
             "[global] is for connections"
         )
-    if protocol == "udp":
-        waiting = [name for name in ("cos", "@udp_keepalive") if values.get(name)]
-        said += [f"{name} is {tables.NOT_YET} over UDP" for name in waiting]
-    elif values.get("cos") == _PRIVILEGED_COS:
+    if values.get("cos") == _PRIVILEGED_COS:
         said.append(f"cos={_PRIVILEGED_COS} wants CAP_NET_ADMIN: without it packets bear none")
     return said

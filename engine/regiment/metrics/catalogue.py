@@ -398,6 +398,12 @@ FAMILIES: tuple[Family, ...] = (
         per_worker=True,
     ),
     Family(
+        "regiment_udp_keep_alives_total",
+        "counter",
+        "Datagrams that keep routers' mappings alive (@udp_keepalive), as the kernel took them.",
+        per_worker=True,
+    ),
+    Family(
         "regiment_socket_buffer_bytes",
         "gauge",
         "Size of the sockets' buffers as the kernel granted it.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import os
@@ -25,13 +26,15 @@ def open_udp(
     receive_buffer_bytes: int,
     send_buffer_bytes: int,
     tos: int = 0,
+    cos: int = 0,
     reuse_port: bool = False,
 ) -> socket.socket:
     """A bound, non-blocking UDP socket at a literal address; port 0: any.
 
     Buffers of 0 bytes keep the kernel's default. With the right to (CAP_NET_ADMIN) they exceed
     rmem_max and wmem_max. An IPv6 socket takes IPv6 alone, so that both families can share a port.
-    Raises `LocalError`.
+    `tos` is the whole byte, `cos` the priority of what is sent (SO_PRIORITY, which VLANs map to
+    802.1p); 0: the kernel's. Raises `LocalError`.
     """
     try:
         version = ipaddress.ip_address(host).version
@@ -52,6 +55,7 @@ def open_udp(
             opened.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, tos)
         elif tos:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, tos)
+        prioritize(opened, cos)
         if reuse_port:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         _size_buffer(opened, SO_RCVBUFFORCE, socket.SO_RCVBUF, receive_buffer_bytes)
@@ -93,6 +97,18 @@ def open_tcp(host: str, port: int, *, reuse_port: bool = False) -> socket.socket
         opened.close()
         raise LocalError(_reason(place, error)) from None
     return opened
+
+
+def prioritize(opened: socket.socket, cos: int) -> None:
+    """Sets SO_PRIORITY; 0: leaves the kernel's. Raises `OSError`.
+
+    To be called after the type of service is set, which sets a priority of its own. 7 wants
+    CAP_NET_ADMIN: without it the socket keeps what it has, for packets without a priority are
+    better than none.
+    """
+    if cos:
+        with contextlib.suppress(PermissionError):
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, cos)
 
 
 def granted_bytes(opened: socket.socket, option: int) -> int:

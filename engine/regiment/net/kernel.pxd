@@ -33,6 +33,7 @@ cdef extern from "<sys/socket.h>" nogil:
     cmsghdr* CMSG_NXTHDR(msghdr* header, cmsghdr* control)
     unsigned char* CMSG_DATA(cmsghdr* control)
     ssize_t recvmsg(int fd, msghdr* header, int flags)
+    ssize_t sendmsg(int fd, const msghdr* header, int flags)
     int recvmmsg(int fd, mmsghdr* headers, unsigned int count, int flags, timespec* timeout)
     int sendmmsg(int fd, mmsghdr* headers, unsigned int count, int flags)
 

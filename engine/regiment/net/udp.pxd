@@ -15,6 +15,7 @@ cdef class Socket:
     cdef readonly uint64_t send_errors, oversized, pending_errors
     cdef readonly uint64_t gso_runs, gso_sent, gso_refused
     cdef readonly uint64_t gro_runs, gro_received
+    cdef readonly int cos                 # SO_PRIORITY as the kernel has it
     cdef readonly bint segment            # UDP_SEGMENT is in use
     cdef readonly bint coalesce           # UDP_GRO is in use
     cdef int handle                       # the socket; -1: closed

@@ -20,13 +20,15 @@ class Socket:
         receive_buffer_bytes: int = 0,
         send_buffer_bytes: int = 0,
         tos: int = 0,
+        cos: int = 0,
         reuse_port: bool = False,
         segment: bool = True,
         coalesce: bool = True,
     ) -> None:
         """Binds a literal IPv4 or IPv6 address; port 0: any.
 
-        Buffers of 0 bytes: the kernel's default. `tos` is the whole byte (IP_TOS, IPV6_TCLASS).
+        Buffers of 0 bytes: the kernel's default. `tos` is the whole byte (IP_TOS, IPV6_TCLASS),
+        `cos` the priority (SO_PRIORITY; 7 wants CAP_NET_ADMIN and is left out without it).
         `segment` False sends every datagram by itself, `coalesce` False receives every one by
         itself. Raises `LocalError` with one line: a port in use, no such address, too few file
         descriptors.
@@ -53,6 +55,10 @@ class Socket:
     @property
     def send_buffer_bytes(self) -> int:
         """What the kernel gave, in the terms in which it is asked for."""
+
+    @property
+    def cos(self) -> int:
+        """SO_PRIORITY as the kernel has it; a `tos` alone sets one too."""
 
     @property
     def blocked(self) -> bool:
@@ -143,6 +149,15 @@ class Socket:
 
         Costs one system call. A socket that is `blocked` stays attended.
         """
+
+    def send_one(self, data: bytes, peer: bytes) -> bool:
+        """Sends one datagram apart from any batch; False: the kernel did not take it.
+
+        Nothing is kept for later, and `blocked` and `fd` stay as they are. Costs one system call,
+        and one more for each ICMP answer to earlier datagrams that the kernel reports first. Raises
+        `LocalError` for a closed socket and for a `peer` that is none.
+        """
+
     def errors(self, limit: int = 256) -> list[IcmpError]:
         """Takes up to `limit` entries from the error queue: those that came by ICMP.
 

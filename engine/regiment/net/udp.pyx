@@ -14,13 +14,14 @@ from libc.errno cimport (EAGAIN, ECONNREFUSED, EINTR, EINVAL, EIO, EMSGSIZE, ENO
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 from libc.string cimport memcpy, memset
 
-from regiment.datagram cimport RUN_DATAGRAMS, Batch, Datagram, Peer, peer_to_bytes, same_peer
+from regiment.datagram cimport (RUN_DATAGRAMS, Batch, Datagram, Peer, peer_from_bytes,
+                                peer_to_bytes, same_peer)
 from regiment.net.kernel cimport (CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR, CMSG_SPACE,
                                   IP_RECVERR, IPPROTO_IP, IPPROTO_IPV6, IPV6_RECVERR, MSG_DONTWAIT,
                                   MSG_ERRQUEUE, MSG_TRUNC, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6,
                                   SO_RXQ_OVFL, SO_TIMESTAMPNS, SOL_SOCKET, SOL_UDP, UDP_GRO,
                                   UDP_SEGMENT, cmsghdr, iovec, mmsghdr, msghdr, recvmmsg, recvmsg,
-                                  sendmmsg, sock_extended_err, timespec)
+                                  sendmmsg, sendmsg, sock_extended_err, timespec)
 
 from regiment.errors import LocalError
 from regiment.net import binding
@@ -68,13 +69,13 @@ cdef class Socket:
         self.fd = self.handle = -1
 
     def __init__(self, str host not None, int port, *, object receive_buffer_bytes=0,
-                 object send_buffer_bytes=0, int tos=0, bint reuse_port=False,
-                 bint segment=True, bint coalesce=True):
+                 object send_buffer_bytes=0, int tos=0, int cos=0,
+                 bint reuse_port=False, bint segment=True, bint coalesce=True):
         if self.handle >= 0:
             raise LocalError("this socket is open")
         opened = binding.open_udp(
             host, port, receive_buffer_bytes=receive_buffer_bytes,
-            send_buffer_bytes=send_buffer_bytes, tos=tos, reuse_port=reuse_port)
+            send_buffer_bytes=send_buffer_bytes, tos=tos, cos=cos, reuse_port=reuse_port)
         try:
             opened.setsockopt(SOL_SOCKET, SO_TIMESTAMPNS, 1)
             opened.setsockopt(SOL_SOCKET, SO_RXQ_OVFL, 1)
@@ -94,6 +95,7 @@ cdef class Socket:
         self.address = opened.getsockname()[:2]
         self.receive_buffer_bytes = binding.granted_bytes(opened, sockets_of_python.SO_RCVBUF)
         self.send_buffer_bytes = binding.granted_bytes(opened, sockets_of_python.SO_SNDBUF)
+        self.cos = opened.getsockopt(SOL_SOCKET, sockets_of_python.SO_PRIORITY)
         self.segment = segment and _kernel_segments(opened)
         self.segment_limit = RUN_BYTES
         self.coalesce = coalesce and _kernel_coalesces(opened)
@@ -104,6 +106,38 @@ cdef class Socket:
         if not inbox.slot_bytes:
             raise LocalError("datagrams are received into an inbox")
         return _receive(self, inbox, index, offset_ns, limit)
+
+    def send_one(self, bytes data not None, bytes peer not None):
+        cdef Peer address
+        cdef msghdr header
+        cdef iovec piece
+        cdef int failures = 0
+        if self.handle < 0:
+            raise LocalError("the socket is closed")
+        peer_from_bytes(&address, peer)
+        memset(&header, 0, sizeof(header))
+        piece.iov_base = <char*>data
+        piece.iov_len = len(data)
+        header.msg_name = address.bytes
+        header.msg_namelen = address.length
+        header.msg_iov = &piece
+        header.msg_iovlen = 1
+        for _ in range(PENDING_TRIES):
+            self.syscalls += 1
+            if sendmsg(self.handle, &header, MSG_DONTWAIT) >= 0:
+                self.sent += 1
+                return True
+            if errno == EAGAIN:
+                return False
+            if errno == EINTR:
+                continue
+            # as in _send_by: it may be an ICMP answer to an earlier datagram
+            failures += 1
+            if failures > 1 and errno != ECONNREFUSED and errno != ENOPROTOOPT and errno != EPROTO:
+                self.send_errors += 1
+                return False
+            self.pending_errors += 1
+        return False
 
     def attend(self, bint on):
         if self.handle >= 0 and not self.blocked:

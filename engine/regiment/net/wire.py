@@ -8,6 +8,7 @@ import sys
 
 from regiment.datagram import peer_from_address, peer_to_address
 from regiment.model import Transport
+from regiment.net.binding import prioritize
 
 # Linux's number, which Python's socket module does not have: no port is taken before it is known
 # where the connection goes, so that one port serves connections to several peers.
@@ -42,8 +43,7 @@ def _dress(opened: socket.socket, transport: Transport, is_v6: bool) -> None:
         opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, transport.tos)
     elif transport.tos:
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, transport.tos)
-    if transport.cos:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, transport.cos)
+    prioritize(opened, transport.cos)
     if transport.tcp_keepalive:
         idle_s, interval_s, probes = transport.tcp_keepalive
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

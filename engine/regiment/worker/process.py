@@ -157,6 +157,7 @@ class Worker:
     def _know_targets(self) -> None:
         self._targets = tuple(self._engine.targets())
         self._lookup.know(self._targets)
+        self._sockets.keepalive.know(self._targets)
 
     def _open_state(self) -> control.Recovered | None:
         """Makes the worker's own ledger and goes on with what former ones hold."""
@@ -261,11 +262,16 @@ class Worker:
             self._sockets.faces.forget()
         if self._state is not None:
             self._engine.set_wall(wall_offset_ns())
+        kept_alive = self._sockets.keepalive.beat(now_ns)
+        self._board.add("regiment_udp_keep_alives_total", (), kept_alive)
         self._connections.publish(self._board)
         self._meter.publish()
 
     def _tell_addresses(self, number: int, places: Sequence[Place], reason: str) -> None:
-        self._engine.set_addresses(number, places, time.monotonic_ns(), reason)
+        now_ns = time.monotonic_ns()
+        self._engine.set_addresses(number, places, now_ns, reason)
+        if places:
+            self._sockets.keepalive.tell(number, places, now_ns)
         self._shard.turn()
 
     # ---- the end

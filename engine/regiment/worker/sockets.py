@@ -6,12 +6,14 @@ A TCP or TLS transport has none: its connections are opened as the core wants th
 from __future__ import annotations
 
 import contextlib
+from random import Random
 from typing import Any
 
 from regiment.errors import LocalError
 from regiment.net import udp
 from regiment.worker import control
 from regiment.worker.faces import Face, Faces
+from regiment.worker.keepalive import KeepAlive
 from regiment.worker.shard import Shard
 from regiment.worker.streams import Connections
 
@@ -29,6 +31,7 @@ class Sockets:
         self.faces = Faces()
         """By the numbers that the core gave to transports."""
         self.warnings: dict[str, None] = {}
+        self.keepalive = KeepAlive(Random(setup.seed))
         self._setup = setup
         self._shard = shard
         self._core = core
@@ -83,8 +86,14 @@ class Sockets:
         socket = len(self._shard.sockets) - 1
         number = self._core.add_transport(transport, socket, *self.faces.general(face))
         self.faces.add(number, face)
+        self.keepalive.add(number, opened, transport.udp_keepalive)
         asked = self._setup.receive_buffer_bytes, self._setup.send_buffer_bytes
         self.warnings |= dict.fromkeys(buffer_warnings(opened, *asked))
+        if transport.cos and opened.cos != transport.cos:
+            self.warnings[
+                f"transport '{transport.name}': cos={transport.cos} wants CAP_NET_ADMIN: its "
+                "datagrams bear none"
+            ] = None
 
     def _open(self, listener: control.Listener) -> udp.Socket | None:
         """Worker k takes the port + k."""
@@ -99,6 +108,7 @@ class Sockets:
                 receive_buffer_bytes=self._setup.receive_buffer_bytes,
                 send_buffer_bytes=self._setup.send_buffer_bytes,
                 tos=transport.tos,
+                cos=transport.cos,
             )
 
         if transport.bind_port:
