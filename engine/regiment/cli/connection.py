@@ -156,6 +156,16 @@ class Connection:
                 return
             query["cursor"] = page.cursor
 
+    def targets(self, troubled: bool) -> Iterator[schema.TargetOf]:
+        """Where registrations go, a page at a time; `troubled`: only what is not well."""
+        query = {"limit": str(schema.MOST_LISTED), "troubled": str(troubled).lower()}
+        while True:
+            page = self._get(f"/targets?{urlencode(query)}", schema.Targets)
+            yield from page.targets
+            if page.cursor is None:
+                return
+            query["cursor"] = page.cursor
+
     def register(self, names: list[str], everyone: bool, fresh: bool) -> schema.Done:
         """Registers now; `fresh`: after an un-REGISTER."""
         return self._many(

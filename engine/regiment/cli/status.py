@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import Annotated
 
 import msgspec
@@ -22,8 +23,10 @@ from regiment.cli.connection import (
     UrlOption,
     find,
 )
+from regiment.cli.grid import grid, rest
 from regiment.cli.text import safe_text
-from regiment.coordinator.schema import EngineStatus
+from regiment.cli.trouble import MOST_TARGETS, troubled
+from regiment.coordinator.schema import EngineStatus, TargetOf
 
 MOST_REGISTRARS = 20
 MOST_REASONS = 20
@@ -36,6 +39,12 @@ STYLES = {
     "waiting": "yellow",
     "rejected": "red",
 }
+
+
+class Look(EngineStatus, frozen=True, kw_only=True):
+    """What is shown: the engine, and where its registrations go."""
+
+    targets: list[TargetOf]
 
 
 def status(
@@ -54,7 +63,7 @@ def status(
     """
     with find(socket, url, token_file) as engine:
         if not watch:
-            print_status(engine.status(), json)
+            print_status(look(engine, json), json)
             return
         try:
             _watch(engine, interval, json)
@@ -65,20 +74,30 @@ def status(
 def _watch(engine: Connection, interval_s: float, json: bool) -> None:
     console = Console()
     if json or not console.is_terminal:
-        look: Callable[[EngineStatus], None] = lambda seen: print_status(seen, json)  # noqa: E731
-        _repeat(engine, interval_s, look)
+        show: Callable[[Look], None] = lambda seen: print_status(seen, json)  # noqa: E731
+        _repeat(engine, interval_s, json, show)
         return
     with Live(console=console, auto_refresh=False, screen=True) as live:
-        _repeat(engine, interval_s, lambda seen: live.update(render(seen), refresh=True))
+        _repeat(engine, interval_s, json, lambda seen: live.update(render(seen), refresh=True))
 
 
-def _repeat(engine: Connection, interval_s: float, look: Callable[[EngineStatus], None]) -> None:
+def _repeat(
+    engine: Connection, interval_s: float, json: bool, show: Callable[[Look], None]
+) -> None:
     while True:
-        look(engine.status())
+        show(look(engine, json))
         time.sleep(interval_s)
 
 
-def print_status(seen: EngineStatus, json: bool) -> None:
+def look(engine: Connection, everything: bool) -> Look:
+    """Asks the engine for one look; `everything`: the targets that are well, too."""
+    status = msgspec.structs.asdict(engine.status())
+    # people see so many lines at most, and one more tells that there are more
+    most = None if everything else MOST_TARGETS + 1
+    return Look(**status, targets=list(islice(engine.targets(troubled=not everything), most)))
+
+
+def print_status(seen: Look, json: bool) -> None:
     """Prints one look on stdout."""
     if json:
         print(msgspec.json.encode(seen).decode(), flush=True)
@@ -89,12 +108,14 @@ def print_status(seen: EngineStatus, json: bool) -> None:
     sys.stdout.flush()
 
 
-def render(seen: EngineStatus) -> RenderableType:
+def render(seen: Look) -> RenderableType:
     """One look, for people."""
     parts: list[RenderableType] = [_head(seen), _states(seen), _registrars(seen)]
     if seen.unhealthy:
         parts += ["", Text("not registered, most frequent reasons first", style="bold")]
         parts.append(_reasons(seen))
+    if seen.targets:
+        parts += ["", Text("targets in trouble", style="bold"), troubled(seen.targets)]
     parts += ["", _workers(seen), Text(_rates(seen), style="dim")]
     return Group(*parts)
 
@@ -120,55 +141,42 @@ def _states(seen: EngineStatus) -> Text:
     return line
 
 
-def _grid(*columns: str) -> Table:
-    """A table without lines; a column whose name begins with ``>`` is of numbers."""
-    grid = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in columns:
-        right = name.startswith(">")
-        grid.add_column(name.lstrip(">"), justify="right" if right else "left", overflow="fold")
-    return grid
-
-
 def _registrars(seen: EngineStatus) -> RenderableType:
     if not seen.registrars:
         return ""
-    grid = _grid("registrar", ">desired", ">registered", ">waiting", ">rejected", ">other")
+    rows = grid("registrar", ">desired", ">registered", ">waiting", ">rejected", ">other")
     for each in seen.registrars[:MOST_REGISTRARS]:
         states = each.states
         held = states.get("registered", 0) + states.get("refreshing", 0)
         waiting, rejected = states.get("waiting", 0), states.get("rejected", 0)
         other = sum(states.values()) - held - waiting - rejected
         counts = (each.desired, held, waiting, rejected, other)
-        grid.add_row(Text(safe_text(each.registrar)), *(f"{count:,}" for count in counts))
-    return Group("", grid, *_rest(len(seen.registrars) - MOST_REGISTRARS, "registrars"))
+        rows.add_row(Text(safe_text(each.registrar)), *(f"{count:,}" for count in counts))
+    return Group("", rows, *rest(len(seen.registrars) - MOST_REGISTRARS, "registrars"))
 
 
 def _reasons(seen: EngineStatus) -> RenderableType:
-    grid = _grid(">count", "registrar", "state", "class", ">code", "reason", "for example")
+    rows = grid(">count", "registrar", "state", "class", ">code", "reason", "for example")
     for each in seen.unhealthy[:MOST_REASONS]:
         words = (each.registrar, each.state, each.failure_class)
-        grid.add_row(
+        rows.add_row(
             f"{each.count:,}",
             *(Text(safe_text(word)) for word in words),
             str(each.code or "-"),
             Text(safe_text(each.reason)),
             Text(safe_text(each.example)),
         )
-    return Group(grid, *_rest(len(seen.unhealthy) - MOST_REASONS, "reasons"))
+    return Group(rows, *rest(len(seen.unhealthy) - MOST_REASONS, "reasons"))
 
 
 def _workers(seen: EngineStatus) -> Table:
-    grid = _grid(">worker", ">pid", "state", ">registrations", ">restarts")
+    rows = grid(">worker", ">pid", "state", ">registrations", ">restarts")
     for each in seen.workers:
         numbers = (each.registrations, each.restarts)
-        grid.add_row(
+        rows.add_row(
             str(each.index), str(each.pid), each.state, *(f"{number:,}" for number in numbers)
         )
-    return grid
-
-
-def _rest(count: int, what: str) -> tuple[str, ...]:
-    return (f"and {count:,} more {what}",) if count > 0 else ()
+    return rows
 
 
 def _rates(seen: EngineStatus) -> str:

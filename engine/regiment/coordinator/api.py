@@ -7,12 +7,11 @@ stream of events tells.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 from urllib.parse import unquote
 
 import msgspec
-import structlog
 from litestar import Litestar, Request, Response, get, post
 from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency
@@ -30,22 +29,18 @@ from litestar.params import (
 )
 from litestar.response import Stream
 
-from regiment.coordinator import events, listing, query, rendering, schema
+from regiment.coordinator import events, listing, problem, query, rendering, schema
 from regiment.coordinator.account import Account
 from regiment.coordinator.docs_page import page_of
 from regiment.coordinator.reloading import ReloadReport
+from regiment.coordinator.targets import Targets
 from regiment.errors import ConfigError, LocalError, RegimentError
 from regiment.metrics.exposition import Exposition
 from regiment.model import Status
 from regiment.version import VERSION
-from regiment.worker import control
 
-PROBLEM_TYPE = "application/json"
-_DETAIL_CHARS = 500
 _STRICT = tuple(each.__name__ for each in (schema.Many, schema.ManyToRegister, schema.ReloadWish))
 _BEARER: list[dict[str, list[str]]] = [{"token": []}]
-
-logger = structlog.get_logger()
 
 
 class Engine(Protocol):
@@ -54,6 +49,7 @@ class Engine(Protocol):
     account: Account
     exposition: Exposition
     hub: events.Hub
+    targets: Targets
 
     def complaint(self) -> str: ...
     async def status(self, name: str) -> Status | None: ...
@@ -67,8 +63,6 @@ class Engine(Protocol):
 TheEngine = NamedDependency[SkipValidation[Engine]]
 Name = Annotated[str, PathParameter(description="Name of the registration, percent-encoded.")]
 
-# `state` itself is a reserved word in handlers
-_PARAMETERS = {"wanted": "state", "data": "body"}
 InState = Annotated[schema.State | None, QueryParameter(name="state")]
 
 
@@ -191,6 +185,31 @@ async def _shown(engine: Engine, name: str) -> schema.RegistrationOf:
     if found is None:
         raise HTTPException(_unknown(_name(name)), status_code=404)
     return rendering.registration_of(found, rendering.now_s())
+
+
+@get(
+    "/targets",
+    tags=["targets"],
+    summary="List targets",
+    description=(
+        "Where registrations go, with the health of each address. `registrar` is host[:port] of "
+        "server_uri in lower case; with `troubled` only those are listed that are not well. Go on "
+        "with `cursor` until it is null: a page may be short. A worker that is down is left out."
+    ),
+    responses=problems(),
+)
+async def targets(
+    engine: TheEngine,
+    registrar: Annotated[str, QueryParameter(max_length=300)] = "",
+    troubled: FromQuery[bool] = False,
+    limit: Annotated[int, QueryParameter(ge=1, le=schema.MOST_LISTED)] = schema.LISTED,
+    cursor: Annotated[str, QueryParameter(max_length=1000)] = "",
+) -> schema.Targets:
+    """One page of the list."""
+    try:
+        return await engine.targets.page(registrar.lower(), troubled, limit, cursor)
+    except listing.Misunderstood as error:
+        raise ValidationException(str(error)) from None
 
 
 # A registration may bear the name of an act: its own page is not hidden by the route of that act.
@@ -389,7 +408,7 @@ def _document(app: Litestar) -> dict[str, Any]:
     return document
 
 
-# ---- what goes wrong
+# ---- inside
 
 
 def _name(segment: str) -> str:
@@ -401,54 +420,7 @@ def _name(segment: str) -> str:
 
 
 def _unknown(name: str) -> str:
-    return f"there is no registration {name!r}"[:_DETAIL_CHARS]
-
-
-def _problem(
-    status_code: int, detail: str, headers: Mapping[str, str] | None = None
-) -> Response[schema.Problem]:
-    return Response(
-        schema.Problem(status_code, detail),
-        status_code=status_code,
-        media_type=PROBLEM_TYPE,
-        headers=dict(headers or {}),
-    )
-
-
-def on_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Response[schema.Problem]:
-    """What litestar finds wrong with a request, and what is raised above."""
-    detail = error.detail
-    if isinstance(error, ValidationException) and isinstance(error.extra, list):
-        # e.g. [{"key": "limit", "message": "Expected `int` <= 1000"}]
-        keys = [each.get("key", "") for each in error.extra]
-        named = [_PARAMETERS.get(key, key) for key in keys]
-        wrong = [
-            f"{name}: {query.with_values(name, each['message'])}"
-            for name, each in zip(named, error.extra, strict=True)
-        ]
-        detail = "; ".join(wrong) or detail
-    elif error.status_code in (404, 405) and type(error) is not HTTPException:
-        detail = "there is nothing at this path" if error.status_code == 404 else "not so here"
-    return _problem(error.status_code, detail[:_DETAIL_CHARS], error.headers)
-
-
-def on_own_error(_: Request[Any, Any, Any], error: RegimentError) -> Response[schema.Problem]:
-    """A worker that cannot answer, or one listener too many: for now."""
-    return _problem(503, str(error), {"Retry-After": "1"})
-
-
-def on_undecodable(_: Request[Any, Any, Any], error: Exception) -> Response[schema.Problem]:
-    """A body or a query that is no text, no JSON, or nested without end."""
-    if isinstance(error, UnicodeError):
-        return _problem(400, "what was sent is not in UTF-8")
-    return _problem(400, "what was sent is not understood")
-
-
-def on_mistake(request: Request[Any, Any, Any], error: Exception) -> Response[schema.Problem]:
-    """Ours. The text of a foreign exception may quote anything: it is told in our words."""
-    reason = control.reason_of(error)
-    logger.error("a request failed", path=request.scope["path"], reason=reason)
-    return _problem(500, "internal error: see the log")
+    return f"there is no registration {name!r}"[: problem.DETAIL_CHARS]
 
 
 def application(engine: Engine) -> Litestar:
@@ -461,17 +433,17 @@ def application(engine: Engine) -> Litestar:
         [
             *(metrics, livez, readyz, status, stream, reload, openapi, docs),
             *(register, unregister, register_many, unregister_many),
-            *(listed, shown, shown_register, shown_unregister),
+            *(targets, listed, shown, shown_register, shown_unregister),
         ],
         dependencies={"engine": the_engine},
         before_request=query.refuse_unknown,
         exception_handlers={
-            HTTPException: on_http_exception,
-            RegimentError: on_own_error,
-            msgspec.DecodeError: on_undecodable,
-            UnicodeError: on_undecodable,
-            RecursionError: on_undecodable,
-            Exception: on_mistake,
+            HTTPException: problem.on_http_exception,
+            RegimentError: problem.on_own_error,
+            msgspec.DecodeError: problem.on_undecodable,
+            UnicodeError: problem.on_undecodable,
+            RecursionError: problem.on_undecodable,
+            Exception: problem.on_mistake,
         },
         openapi_config=OpenAPIConfig(
             title="regiment",

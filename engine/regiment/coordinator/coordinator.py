@@ -158,7 +158,7 @@ class Coordinator:
             await asyncio.sleep(watch.LOOK_S)
             for seat in self.seats:
                 seat.look()
-            self.front.account.look()
+            self.front.look()
 
     async def _deal_and_begin(self, started_s: float) -> None:
         await self._deal()
@@ -389,6 +389,7 @@ class Coordinator:
             endpoints=shares.endpoints if shares else (),
             worker_up={seat.index: seat.running and not seat.is_stuck for seat in self.seats},
             worker_restarts={seat.index: seat.replacements for seat in self.seats},
+            targets=self.front.targets.facts,
             config_load_s=self.load_s,
             config_loaded_at_s=self._loaded_at_s,
             config_ok=self._dealt and self._config_ok,

@@ -15,6 +15,7 @@ from regiment.coordinator import access, listing, local_socket, schema, tcp_sock
 from regiment.coordinator.account import Account
 from regiment.coordinator.events import Hub
 from regiment.coordinator.reloading import ReloadReport
+from regiment.coordinator.targets import Targets
 from regiment.errors import LocalError
 from regiment.metrics.exposition import Exposition
 from regiment.model import Call, Event, Status
@@ -34,6 +35,7 @@ class Front:
         """Of the HTTP API over TCP; empty: there is none."""
         self.hub = Hub(self._watch)
         self.account = Account(engine, self.hub)
+        self.targets = Targets(engine)
         self.exposition = Exposition(lambda: (engine.snapshot(), engine.facts()))
         self._engine = engine
         self._guard = access.Guard()
@@ -79,12 +81,19 @@ class Front:
 
     async def close(self) -> None:
         """Drops every connection and removes the socket's file. May be called twice."""
+        await self.targets.close()
         if self._server is not None:
             await self._server.close()
         for listener in self._listeners:
             listener.close()
         if self._local is not None:
             self._local.close()
+
+    def look(self) -> None:
+        """To be called about once a second."""
+        self.account.look()
+        if self._server is not None:
+            self.targets.look()
 
     # ---- what workers tell
 

@@ -33,6 +33,9 @@ State = Literal[
 ]
 
 
+AddressState = Literal["up", "unproven", "suspect", "gated", "down"]
+
+
 class Problem(msgspec.Struct, frozen=True):
     """Why a request was not fulfilled."""
 
@@ -121,6 +124,77 @@ class Page(msgspec.Struct, frozen=True):
     """Some registrations, in no order of their names."""
 
     registrations: list[RegistrationOf]
+    cursor: str | None
+    """Given back as `cursor`, it asks for the following page; null: this is the last one. A page
+    may be short or even empty and still have one."""
+
+
+# ---- where registrations go
+
+
+class AddressOf(msgspec.Struct, frozen=True, kw_only=True):
+    """One address of a target."""
+
+    address: str
+    """host:port, IPv6 in brackets."""
+    transport: str
+    """Name of the transport by which it is reached."""
+    protocol: str
+    """udp, tcp or tls."""
+    state: AddressState
+    """The worst that a worker has seen. `unproven`: it has not answered yet; `suspect`: silent of
+    late; `gated`: it asked for a pause; `down`: it refuses connections."""
+    workers: dict[str, int]
+    """State -> how many workers see it so."""
+    outstanding: int
+    """Transactions that it has not answered yet."""
+    window: int | None
+    """So many may be; null: as many as there are."""
+    gate_s: float
+    """Until the last worker may ask it again; 0: all of them may."""
+    reason: str
+    """Why it is not up, in one line."""
+
+
+class TargetOf(msgspec.Struct, frozen=True, kw_only=True):
+    """A next hop of registrations, the views of all workers put together."""
+
+    registrar: str
+    """host[:port] of the server_uri whose registrations go there, lower case."""
+    host: str
+    """Of the next hop: an outbound_proxy's, if there is one."""
+    port: int
+    """0: name servers decide."""
+    protocol: str
+    """Empty: name servers decide."""
+    registrations: int
+    is_troubled: bool
+    """An address of it is suspect, gated or down, or there is a reason why it cannot be reached."""
+    addresses: list[AddressOf]
+    """Best first, as name servers told; empty: none is known yet."""
+    outstanding: int
+    """Attempts that it has not answered yet."""
+    window: int | None
+    """So many may be, as far as was learned and set; null: as many as there are."""
+    learned_rate: float | None
+    """Attempts a second that its refusals have taught; null: it has refused none."""
+    gate_s: float
+    """Until the last worker may ask it again; 0: all of them may."""
+    retry_after_s: float
+    """So long the longest Retry-After of its still runs; 0: none does."""
+    waiting: int
+    """Due attempts that wait until rate, window or gate let them go."""
+    open: int
+    """Connections that stand (TCP, TLS)."""
+    connecting: int
+    reason: str
+    """Why it has no address, or why a connection could not be made; empty: nothing of the kind."""
+
+
+class Targets(msgspec.Struct, frozen=True):
+    """Some targets, in the order of their registrars' names."""
+
+    targets: list[TargetOf]
     cursor: str | None
     """Given back as `cursor`, it asks for the following page; null: this is the last one. A page
     may be short or even empty and still have one."""

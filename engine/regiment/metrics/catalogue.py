@@ -27,6 +27,9 @@ GROUP_ROWS = 33
 ENDPOINT_ROWS = 33
 """Rows of a family with the `endpoint` dimension: 0 is ``other``, 1 … 32 have a name."""
 
+ADDRESSES = 4
+"""So many addresses of a registrar are told apart."""
+
 ROWS = {
     "": 1,
     "registrar": REGISTRAR_ROWS,
@@ -322,6 +325,28 @@ FAMILIES: tuple[Family, ...] = (
         "regiment_target_gated",
         "gauge",
         "Attempts that wait until the rate of their target allows them.",
+    ),
+    Family(
+        "regiment_target_up",
+        "gauge",
+        "1 unless a worker finds the registrar's address silent, refusing, or asking for a pause.",
+        (_label("target"), _label("transport", TRANSPORTS)),
+        row_label="registrar",
+        source="coordinator",
+    ),
+    Family(
+        "regiment_registrar_gate_rate",
+        "gauge",
+        "Attempts a second that the registrar's refusals have taught; 0: it refuses none.",
+        row_label="registrar",
+        source="coordinator",
+    ),
+    Family(
+        "regiment_registrar_retry_after_seconds",
+        "gauge",
+        "What the longest Retry-After of the registrar has yet to run; 0: none runs.",
+        row_label="registrar",
+        source="coordinator",
     ),
     Family(
         "regiment_governor_refusals_total",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
-from itertools import accumulate
+from itertools import accumulate, islice
 
 import msgspec
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
@@ -24,10 +24,21 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from regiment.metrics.catalogue import FAMILIES, OTHER, ROWS, Family
+from regiment.metrics.catalogue import ADDRESSES, FAMILIES, OTHER, ROWS, Family
 from regiment.metrics.layout import EXPORTED_EDGES, place_of
 from regiment.metrics.snapshot import Histogram, Snapshot
 from regiment.version import VERSION
+
+
+class TargetFacts(msgspec.Struct, frozen=True):
+    """What is known of the targets of one registrar."""
+
+    up: Mapping[tuple[str, str], bool] = {}
+    """(address, protocol) -> it is up; at most `ADDRESSES` are exported."""
+    rate: float = 0.0
+    """Attempts a second that were learned; 0: none."""
+    retry_after_s: float = 0.0
+    """What the longest Retry-After has yet to run; 0: none runs."""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -43,6 +54,8 @@ class Facts(msgspec.Struct, frozen=True):
     """The same by rows of groups."""
     endpoints: Sequence[str] = ()
     """Labels of rows 1, 2, … of endpoints (at most 32)."""
+    targets: Mapping[str, TargetFacts] = {}
+    """Registrar -> its targets, for the registrars that have a row."""
     worker_up: Mapping[int, bool] = {}
     worker_restarts: Mapping[int, int] = {}
     config_load_s: float = 0.0
@@ -88,6 +101,16 @@ class EngineCollector(Collector):
             case "regiment_group_registrations_desired":
                 for row, label in _rows("group", facts):
                     yield (label,), facts.group_desired.get(row, 0)
+            case "regiment_target_up":
+                for registrar, target in _targets(facts):
+                    for labels, up in islice(target.up.items(), ADDRESSES):
+                        yield (registrar, *labels), float(up)
+            case "regiment_registrar_gate_rate":
+                for registrar, target in _targets(facts):
+                    yield (registrar,), target.rate
+            case "regiment_registrar_retry_after_seconds":
+                for registrar, target in _targets(facts):
+                    yield (registrar,), target.retry_after_s
             case "regiment_worker_up":
                 for worker, up in sorted(facts.worker_up.items()):
                     yield (str(worker),), float(up)
@@ -149,6 +172,13 @@ def _rows(row_label: str, facts: Facts) -> Iterator[tuple[int, str]]:
         yield 0, OTHER
 
 
+def _targets(facts: Facts) -> Iterator[tuple[str, TargetFacts]]:
+    """Those of registrars that have a name."""
+    for registrar in facts.registrars:
+        if found := facts.targets.get(registrar):
+            yield registrar, found
+
+
 def _metric(family: Family, series: Series) -> Metric:
     kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
     metric = kind(family.name, family.help, labels=label_names(family))
@@ -197,8 +227,10 @@ def _add_histogram(
 
 def series_per_registrar() -> int:
     """How many series one value of the `registrar` label stands for (a test keeps it under 60)."""
-    return sum(
-        1 if family.source == "coordinator" else place_of(family.name).row_cells
-        for family in FAMILIES
-        if family.row_label == "registrar"
-    )
+    return sum(_series_of(family) for family in FAMILIES if family.row_label == "registrar")
+
+
+def _series_of(family: Family) -> int:
+    if family.source == "cell":
+        return place_of(family.name).row_cells
+    return ADDRESSES if family.labels else 1

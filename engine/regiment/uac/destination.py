@@ -105,7 +105,7 @@ class Health(msgspec.Struct, frozen=True, array_like=True):
     gate_s: float = 0.0
     """Until the target as a whole may be asked again; 0: now."""
     retry_after_s: float = 0.0
-    """The last Retry-After that it sent; 0: none."""
+    """The longest Retry-After that still runs at one of its addresses; 0: none does."""
     waiting: int = 0
     """Due attempts that wait for rate, window or gate."""
     open: int = 0

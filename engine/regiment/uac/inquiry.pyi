@@ -1,5 +1,6 @@
 """What is asked of the registrations: one, some of a list, and why some are not registered."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from regiment.model import Policy, Status
@@ -24,8 +25,11 @@ class Inquiry(Recovery):
         """Is there a registration of that name? Some 1 µs."""
     def status(self, name: str, now_ns: int) -> Status | None:
         """One registration for people; None: no such name here."""
-    def healths(self, now_ns: int) -> list[Health]:
-        """How each target is, as this worker has come to know it; some 5 µs a target."""
+    def healths(self, now_ns: int, targets: Iterable[int] | None = None) -> list[Health]:
+        """How each target is, as this worker has come to know it; some 5 µs a target.
+
+        `targets`: only those with these numbers, as far as there are any.
+        """
     def policy_of(self, name: str) -> Policy | None:
         """What that registration shares with others; None: no such name here."""
     def slots(self) -> int:

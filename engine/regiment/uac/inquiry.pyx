@@ -112,12 +112,15 @@ cdef class Inquiry(Recovery):
 
     # ------------------------------------------------------------------ targets
 
-    def healths(self, now_ns):
-        return [self._health_of(target, now_ns) for target in self.target_list]
+    def healths(self, now_ns, targets=None):
+        if targets is None:
+            return [self._health_of(target, now_ns) for target in self.target_list]
+        return [self._health_of(self.target_list[index], now_ns) for index in targets
+                if 0 <= index < len(self.target_list)]
 
     cdef object _health_of(self, Target target, int64_t now_ns):
         cdef const Address* address
-        cdef int64_t gate_ns, opens_ns = 0
+        cdef int64_t gate_ns, opens_ns = 0, asked_ns = 0
         cdef uint32_t at, outstanding = 0
         cdef bint is_open = target.address_count == 0
         found = []
@@ -127,12 +130,15 @@ cdef class Inquiry(Recovery):
             gate_ns = max(address.gated_until_ns - now_ns, <int64_t>0)
             is_open = is_open or gate_ns == 0
             opens_ns = gate_ns if opens_ns == 0 else min(opens_ns, gate_ns)
+            if address.failures == 0:
+                asked_ns = max(asked_ns, gate_ns)
             found.append(self._address_health(target, address, gate_ns))
         return Health(
             target.index, tuple(found), outstanding,
             window=target.outstanding_limit,
             rate=target.learned_rate,
             gate_s=0.0 if is_open else opens_ns / 1e9,
+            retry_after_s=asked_ns / 1e9,
             waiting=target.queue.count + target.departures.count,
             open=target.open, connecting=target.connecting,
             reason=target.trouble)

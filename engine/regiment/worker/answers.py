@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from regiment.errors import LocalError
+from regiment.uac.destination import Health
 from regiment.worker import control
 from regiment.worker.pattern import compile_pattern
 from regiment.worker.settings import options_of
@@ -23,7 +24,8 @@ PART_NS = 1_000_000
 SCANNED = 512
 MATCHED = 64
 ACTED = 64
-"""Slots, names matched and registrations acted on between two looks at the clock."""
+TARGETS = 32
+"""Slots, names matched, registrations acted on and targets between two looks at the clock."""
 
 
 class Answers:
@@ -85,6 +87,8 @@ class Answers:
                 if everyone:
                     return await self._act_on_all(action)
                 return await self._act_on(action, names)
+            case control.Healths(targets):
+                return await self._healths(targets)
         raise LocalError(f"a question that is not understood: {type(question).__name__}")
 
     # ---- lists
@@ -124,6 +128,18 @@ class Answers:
                 await asyncio.sleep(0)
         first = sorted(counts.items(), key=lambda item: -item[1][0])[:limit]
         return control.Reasons(tuple(control.Reason(*key, *value) for key, value in first))
+
+    async def _healths(self, targets: tuple[int, ...]) -> control.HealthsOf:
+        found: list[Health] = []
+        start = 0
+        while start < len(targets):
+            async with self._part:
+                end_ns = self._clock_ns() + PART_NS
+                while start < len(targets) and (now_ns := self._clock_ns()) < end_ns:
+                    found += self._engine.healths(now_ns, targets[start : start + TARGETS])
+                    start += TARGETS
+                await asyncio.sleep(0)
+        return control.HealthsOf(tuple(found))
 
     # ---- acts
 

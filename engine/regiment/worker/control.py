@@ -25,7 +25,7 @@ import msgspec
 
 from regiment.errors import LocalError, RegimentError
 from regiment.model import Call, Event, NameService, Policy, Registration, Status, Transport
-from regiment.uac.destination import TargetInfo
+from regiment.uac.destination import Health, TargetInfo
 
 MESSAGE = 0
 BATCH = 1
@@ -145,8 +145,20 @@ class Reasons(msgspec.Struct, frozen=True, array_like=True, tag="reasons"):
     found: tuple[Reason, ...]
 
 
-Question = StatusOf | Page | Act | Unhealthy
-Reply = Known | PageOf | Acted | Reasons
+class Healths(msgspec.Struct, frozen=True, array_like=True, tag="healths"):
+    """How are the targets with these numbers? → `HealthsOf`."""
+
+    targets: tuple[int, ...]
+
+
+class HealthsOf(msgspec.Struct, frozen=True, array_like=True, tag="healths_of"):
+    """Of those that there are, in the order in which they were asked for."""
+
+    found: tuple[Health, ...]
+
+
+Question = StatusOf | Page | Act | Unhealthy | Healths
+Reply = Known | PageOf | Acted | Reasons | HealthsOf
 
 
 # ---- coordinator to worker
