@@ -78,14 +78,54 @@ def engine_status(**changes: Any) -> schema.EngineStatus:
     return schema.EngineStatus(**{**plain, **changes})
 
 
+def address(name: str = "192.0.2.1:5060", state: str = "up", **changes: Any) -> schema.AddressOf:
+    """An address of a target that one worker knows."""
+    plain: dict[str, Any] = {
+        "address": name,
+        "transport": "udp",
+        "protocol": "udp",
+        "state": state,
+        "workers": {state: 1},
+        "outstanding": 0,
+        "window": None,
+        "gate_s": 0.0,
+        "reason": "",
+    }
+    return schema.AddressOf(**{**plain, **changes})
+
+
+def target(registrar: str = "sip.example.net", **changes: Any) -> schema.TargetOf:
+    """A target that is well, but for `changes`."""
+    plain: dict[str, Any] = {
+        "registrar": registrar,
+        "host": registrar,
+        "port": 0,
+        "protocol": "udp",
+        "registrations": 2,
+        "is_troubled": False,
+        "addresses": [address()],
+        "outstanding": 0,
+        "window": None,
+        "learned_rate": None,
+        "gate_s": 0.0,
+        "retry_after_s": 0.0,
+        "waiting": 0,
+        "open": 0,
+        "connecting": 0,
+        "reason": "",
+    }
+    return schema.TargetOf(**{**plain, **changes})
+
+
 class Api:
     """Serves until closed; `asked` holds what came: (method, path, query, body)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.registrations: list[schema.RegistrationOf] = []
+        self.targets: list[schema.TargetOf] = [target()]
         self.page = 2
-        """Registrations on a page."""
+        """Registrations or targets on a page."""
         self.answers: dict[str, tuple[int, Any]] = {}
         """Path -> what is answered instead: status, and a Struct or bytes."""
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
@@ -108,6 +148,8 @@ class Api:
             return self.answers[path]
         if path == "/registrations":
             return 200, self._page(query)
+        if path == "/targets":
+            return 200, self._targets(query)
         if path == "/status":
             return 200, engine_status()
         name = unquote(path.removeprefix("/registrations/"))
@@ -125,6 +167,13 @@ class Api:
         ]
         more = start + self.page < len(self.registrations)
         return schema.Page(found, str(start + self.page) if more else None)
+
+    def _targets(self, query: dict[str, str]) -> schema.Targets:
+        everything = query.get("troubled") != "true"
+        start = int(query.get("cursor", "0"))
+        end = start + self.page
+        found = [each for each in self.targets[start:end] if everything or each.is_troubled]
+        return schema.Targets(found, str(end) if end < len(self.targets) else None)
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):

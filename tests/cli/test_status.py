@@ -5,18 +5,20 @@ from __future__ import annotations
 import io
 import json
 
+import msgspec
 import pytest
 from rich.console import Console
 
-from cli.scripted_api import engine_status
+from cli.scripted_api import address, engine_status, target
 from regiment import cli
 from regiment.cli import status
 from regiment.coordinator import schema
 
 
-def text_of(seen: schema.EngineStatus) -> str:
+def text_of(seen: schema.EngineStatus, *targets: schema.TargetOf) -> str:
     stream = io.StringIO()
-    Console(file=stream, width=200).print(status.render(seen))
+    look = status.Look(**msgspec.structs.asdict(seen), targets=list(targets))
+    Console(file=stream, width=200).print(status.render(look))
     return stream.getvalue()
 
 
@@ -68,6 +70,73 @@ def test_json_is_the_answer_on_one_line(api, capsys):
     _, out, _ = run(capsys, "status", "--json")
     assert out.count("\n") == 1
     assert json.loads(out)["workers"][0]["pid"] == 4711
+
+
+def test_nothing_is_said_of_targets_that_are_well(api, capsys):
+    code, out, _ = run(capsys, "status")
+    assert code == 0
+    assert "next hop" not in out
+    assert ("GET", "/targets", {"limit": "1000", "troubled": "true"}, None) in api.asked
+
+
+def test_a_target_in_trouble_has_a_row_with_the_reason(api, capsys):
+    api.targets.append(
+        target(
+            "lost.example",
+            host="2001:db8::1",
+            port=5061,
+            protocol="tls",
+            registrations=1234,
+            is_troubled=True,
+            addresses=[
+                address("[2001:db8::1]:5061", protocol="tls"),
+                address("[2001:db8::2]:5061", "down", protocol="tls"),
+            ],
+            waiting=7,
+            learned_rate=12.34,
+            gate_s=29.6,
+            reason="TLS: certificate of lost.example \x1b[31mhas expired",
+        )
+    )
+    code, out, _ = run(capsys, "status")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert code == 0
+    assert (
+        "lost.example [2001:db8::1]:5061/tls 1,234 [2001:db8::2]:5061/tls down 0 7 12.3 30 s "
+        "TLS: certificate of lost.example [31mhas expired"
+    ) in lines
+    assert "[2001:db8::1]:5061/tls up" in lines
+    assert not [line for line in lines if line.startswith("sip.example.net sip.example.net/udp")]
+    assert "\x1b" not in out
+
+
+def test_a_target_without_an_address_says_so_and_many_addresses_are_cut():
+    nowhere = target(addresses=[], is_troubled=True, reason="sip.example.net: no such name")
+    text = text_of(engine_status(), nowhere)
+    assert "none known" in text
+    assert "no such name" in text
+    down = [address(f"192.0.2.{number}:5060", "down", reason="refused") for number in range(6)]
+    text = text_of(engine_status(), target(addresses=down, is_troubled=True))
+    assert "and 2 more addresses" in text
+    assert "refused" in text
+
+
+def test_more_troubled_targets_than_fit_are_not_asked_for(api, capsys):
+    api.targets = [target(f"r{number}", is_troubled=True) for number in range(40)]
+    _, out, _ = run(capsys, "status")
+    assert "and more targets" in out
+    assert "r19" in out
+    assert "r20" not in out
+    pages = [asked for asked in api.asked if asked[1] == "/targets"]
+    assert len(pages) == 11
+
+
+def test_json_has_all_targets_over_all_pages(api, capsys):
+    api.targets = [target(f"r{number}") for number in range(5)]
+    _, out, _ = run(capsys, "status", "--json")
+    found = json.loads(out)
+    assert [each["registrar"] for each in found["targets"]] == ["r0", "r1", "r2", "r3", "r4"]
+    assert found["targets"][0]["addresses"][0]["state"] == "up"
 
 
 def test_watch_looks_again_and_again_until_interrupted(api, capsys, monkeypatch):

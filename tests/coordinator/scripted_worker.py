@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 
 from regiment.errors import LocalError
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.model import Event, Policy, Registration, Status, Transport
-from regiment.uac.destination import TargetInfo
+from regiment.uac.destination import Health, TargetInfo
 from regiment.worker import control, process
 from regiment.worker.alarm import die_with_parent
 
@@ -152,6 +153,12 @@ class Core:
             next(iter(self._held)),
         ]
         return -1
+
+    def healths(self, now_ns: int, targets: tuple[int, ...]) -> list[Health]:
+        """What the script says of the one target, as it is now."""
+        file = FOLDER / f"{self._script['index']}.health"
+        health = file.read_text() if file.exists() else '[0, [["127.0.0.1:9", "udp", "udp", "up"]]]'
+        return [msgspec.json.decode(health, type=Health)] if 0 in targets else []
 
     def refresh(self, name: str, now_ns: int, fresh: bool) -> bool:
         return self._act("fresh" if fresh else "register", name)

@@ -8,7 +8,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from regiment.metrics.catalogue import FAMILIES
-from regiment.metrics.exposition import EngineCollector, Exposition, Facts, label_names
+from regiment.metrics.exposition import (
+    EngineCollector,
+    Exposition,
+    Facts,
+    TargetFacts,
+    label_names,
+)
 from regiment.metrics.scoreboard import Scoreboard
 from regiment.metrics.snapshot import Snapshot
 
@@ -28,6 +34,10 @@ def engine():
         desired=dict.fromkeys(range(51), 10),
         groups=["west", 'Köln "Mitte" \\'],
         group_desired={0: 1, 1: 20, 2: 30},
+        targets={
+            name: TargetFacts({(f"192.0.2.{n}:5060", "udp"): True for n in range(4)})
+            for name in REGISTRARS
+        },
         worker_up={0: True, 1: False},
         worker_restarts={0: 0, 1: 3},
         config_load_s=0.25,
@@ -136,6 +146,33 @@ def test_inbound_requests_are_exposed_by_endpoint_and_those_for_none_as_other(en
     too_many = Facts(endpoints=[f"e{number}" for number in range(33)])
     with pytest.raises(ValueError, match="at most 32 endpoints"):
         exposed(memories, too_many)
+
+
+def test_targets_are_exposed_by_registrar_with_at_most_four_addresses(engine):
+    memories, _, _ = engine
+    up = {(f"192.0.2.{number}:5060", "udp"): number != 2 for number in range(1, 9)}
+    facts = Facts(
+        registrars=["a.example", "b.example"],
+        targets={
+            "a.example": TargetFacts(up, rate=12.5, retry_after_s=30.0),
+            "unnamed.example": TargetFacts(up),
+        },
+    )
+    found = samples(exposed(memories, facts))
+    addresses = {
+        dict(labels)["target"]: value
+        for (name, labels), value in found.items()
+        if name == "regiment_target_up"
+    }
+    assert addresses == {
+        "192.0.2.1:5060": 1,
+        "192.0.2.2:5060": 0,
+        "192.0.2.3:5060": 1,
+        "192.0.2.4:5060": 1,
+    }
+    assert found[key("regiment_registrar_gate_rate", registrar="a.example")] == 12.5
+    assert found[key("regiment_registrar_retry_after_seconds", registrar="a.example")] == 30
+    assert not [labels for _, labels in found if ("registrar", "unnamed.example") in labels]
 
 
 def test_without_groups_no_group_is_exposed(engine):

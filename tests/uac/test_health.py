@@ -312,3 +312,12 @@ def test_a_gated_target_says_for_how_long() -> None:
     (found,) = fleet.engines[0].healths(fleet.pump.now_ns)
     assert found.addresses[0].state == "gated"
     assert 58 < found.gate_s < 60
+    assert found.retry_after_s == found.gate_s
+
+
+def test_the_health_of_some_targets_is_told_and_numbers_that_are_none_are_left_out() -> None:
+    fleet = Fleet(5)
+    fleet.run(1)
+    engine, now_ns = fleet.engines[0], fleet.pump.now_ns
+    assert engine.healths(now_ns, [-1, 0, 1]) == engine.healths(now_ns)
+    assert engine.healths(now_ns, []) == []

@@ -11,8 +11,9 @@ import pytest
 
 from regiment.errors import LocalError
 from regiment.model import Policy, Status
+from regiment.uac.destination import Health
 from regiment.worker import control
-from regiment.worker.answers import ACTED, MATCHED, PART_NS, SCANNED, Answers
+from regiment.worker.answers import ACTED, MATCHED, PART_NS, SCANNED, TARGETS, Answers
 from regiment.worker.pattern import BYTES_MAX, compile_pattern
 
 PATIENCE_S = 30
@@ -73,6 +74,10 @@ class Core:
             counts.setdefault(("r", "waiting", "policy", code, "No"), [0, name])[0] += 1
         self.spend(end - start)
         return -1 if end >= len(self.all) else end
+
+    def healths(self, now_ns: int, targets: tuple[int, ...]) -> list[Health]:
+        self.spend(len(targets))
+        return [Health(index) for index in targets if index < len(self.all)]
 
     def refresh(self, name: str, now_ns: int, fresh: bool) -> bool:
         self.acts.append(("refresh", name, fresh))
@@ -157,6 +162,21 @@ def test_reasons_are_counted_over_all_with_the_most_frequent_first():
     [reasons] = ask(core, control.Unhealthy(1))
     assert reasons.found == (control.Reason("r", "waiting", "policy", 403, "No", 3333, "n1"),)
     assert core.longest_ns <= longest_allowed_ns(core, SCANNED)
+
+
+def test_the_health_of_many_targets_is_told_in_parts_and_in_order():
+    core = Core(3000, slot_ns=100_000)
+    wanted = tuple(range(2999, -1, -3))
+    [reply] = ask(core, control.Healths(wanted))
+    assert tuple(health.index for health in reply.found) == wanted
+    assert core.longest_ns <= longest_allowed_ns(core, TARGETS)
+
+
+def test_targets_that_there_are_not_are_left_out():
+    assert ask(Core(2), control.Healths((5, 1)), control.Healths(())) == [
+        control.HealthsOf((Health(1),)),
+        control.HealthsOf(()),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -200,9 +200,9 @@ def _addresses(views: Sequence[Health]) -> Iterator[schema.AddressOf]:
     """Each address once, in the order in which the first worker that knows it has them."""
     seen: dict[tuple[str, str], list[AddressHealth]] = {}
     for address in (address for view in views for address in view.addresses):
-        name = (address.address, address.transport)
-        if name in seen or len(seen) < MOST_ADDRESSES:
-            seen.setdefault(name, []).append(address)
+        way = (address.address, address.transport)
+        if way in seen or len(seen) < MOST_ADDRESSES:
+            seen.setdefault(way, []).append(address)
     for (name, transport), each in seen.items():
         states = [state for state in STATES if any(one.state == state for one in each)]
         yield schema.AddressOf(
