@@ -375,6 +375,7 @@ def test_the_documentation_is_whole_and_needs_nothing_from_outside(folder):
             "/registrations/{name}/unregister",
             "/registrations/register",
             "/registrations/unregister",
+            "/targets",
         }
         page = await v.client.get("/docs")
         assert page.headers["content-type"].startswith("text/html")

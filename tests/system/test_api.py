@@ -61,7 +61,7 @@ def test_the_api_keeps_to_its_own_description(tmp_path, monkeypatch):
                 workers = run.workers()
                 code, said = await fuzz(run)
                 assert code == 0, said
-                assert "12 total" in said
+                assert "13 total" in said
                 assert run.workers() == workers
                 assert not [line for line in run.lines if "a request failed" in line]
                 async with unix(socket) as client:
