@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
+from authority import Authority
 from name_server import NameServer
+from regiment.coordinator.registrar_pool import Options, RegistrarPool
+from regiment.registrar.settings import Settings
+from regiment.registrar.users import Users
 from system.engine import POLL_S, SECRET, Run, all_registered, finish, regiment, registrar
 from system.test_names import details, named
 
@@ -30,10 +34,11 @@ def zone_for(host: str, port: int) -> dict[str, dict[str, list[str]]]:
     }
 
 
-def write(folder: Path, server: str, more: str = "") -> Path:
+def write(folder: Path, server: str, more: str = "", trust: str = "") -> Path:
     parts = [
         f"[udp]\ntype=transport\nprotocol=udp\nbind={LIVING}:0\n"
         f"[tcp]\ntype=transport\nprotocol=tcp\nbind={LIVING}:0\n"
+        f"[tls]\ntype=transport\nprotocol=tls\nbind={LIVING}:0\n{trust}"
         "[trunk](!)\ntype=registration\nmax_random_initial_delay=0\nretry_interval=1\n"
         f"max_retries=4294967295\nexpiration=600\n{more}server_uri=sip:{server}\n"
     ]
@@ -82,9 +87,10 @@ def test_a_dead_address_is_told_of_while_the_living_one_serves(tmp_path: Path) -
                     shown = await status_of(tmp_path)
                     assert f"{DEAD}:{port}/udp suspect" in shown
                     assert f"{LIVING}:{port}/udp up" in shown
-                    while not await run.metric("regiment_target_up", f'target="{LIVING}:{port}"'):
+                    # they follow within seconds
+                    up = "regiment_target_up"
+                    while await run.metric(up) != 1 or not await run.metric(up, second["address"]):
                         await asyncio.sleep(POLL_S)
-                    assert await run.metric("regiment_target_up") == 1
 
     finish(work())
 
@@ -113,6 +119,30 @@ def test_why_a_connection_cannot_be_made_is_seen_in_status_and_registration(tmp_
                 assert "/tcp down" in shown
                 while "connection refused" not in (await details(tmp_path, "trunk0"))["reason"]:
                     await asyncio.sleep(POLL_S)
+
+    finish(work())
+
+
+def test_why_a_handshake_fails_is_seen_in_status_and_registration(tmp_path: Path) -> None:
+    """The registrar shows a certificate that nobody here has reason to trust."""
+
+    async def work() -> None:
+        settings = Settings(users=Users(any_password=SECRET))
+        options = Options(settings=settings, host=LIVING, port=0, tls=(LIVING, 0))
+        with Authority() as strangers:
+            async with RegistrarPool(options) as pool:
+                trust = f"verify_server=yes\nca_list_file={strangers.ca_file}\n"
+                server = f"{LIVING}:{pool.tls[1]}"
+                config = write(tmp_path, server, "transport=tls\n", trust)
+                arguments = ("--workers", "2", "--socket", f"{tmp_path}/socket")
+                async with regiment(config, *arguments) as run:
+                    await run.said(" ready ")
+                    while not (found := await the_target(tmp_path))["reason"]:
+                        await asyncio.sleep(POLL_S)
+                    assert "TLS: " in found["reason"]
+                    assert found["reason"] in await status_of(tmp_path)
+                    while "TLS: " not in (await details(tmp_path, "trunk0"))["reason"]:
+                        await asyncio.sleep(POLL_S)
 
     finish(work())
 
