@@ -21,7 +21,7 @@ from regiment.coordinator.listing import Misunderstood
 from regiment.errors import LocalError
 from regiment.metrics.catalogue import ADDRESSES, REGISTRAR_ROWS
 from regiment.metrics.exposition import TargetFacts
-from regiment.uac.destination import AddressHealth, Health
+from regiment.uac.destination import AddressHealth, Health, TargetInfo
 from regiment.worker import control
 
 if TYPE_CHECKING:
@@ -70,6 +70,9 @@ class Targets:
         self._engine = engine
         self._looking: asyncio.Task[None] | None = None
         self._looked_s = -LOOK_S
+        # what `_found` was computed from is kept, so that no other tuple can take its identity
+        self._loaded: list[tuple[int, tuple[TargetInfo, ...]]] = []
+        self._found: dict[Key, list[Place]] = {}
 
     # ---- for the metrics
 
@@ -127,17 +130,25 @@ class Targets:
     # ---- inside
 
     def _places(self) -> dict[Key, list[Place]]:
-        """Where each target is, without those that nothing goes to any more."""
-        places: dict[Key, list[Place]] = {}
-        for seat in self._engine.seats:
-            if seat.loaded is None or not seat.running:
-                continue
-            for target in seat.loaded.targets:
-                if target.registrations:
-                    key = Key(target.label, target.host, target.port, target.protocol)
-                    place = Place(seat.index, target.index, target.registrations)
-                    places.setdefault(key, []).append(place)
-        return places
+        """Where each target is, without those that nothing goes to any more.
+
+        Computed again only when a worker has come, gone or loaded something else: some 2 µs a
+        target, which is felt where every registration has a registrar of its own.
+        """
+        loaded = [
+            (seat.index, seat.loaded.targets)
+            for seat in self._engine.seats
+            if seat.loaded is not None and seat.running
+        ]
+        if [(index, id(of)) for index, of in loaded] != [(n, id(of)) for n, of in self._loaded]:
+            self._loaded, self._found = loaded, {}
+            for index, of in loaded:
+                for target in of:
+                    if target.registrations:
+                        key = Key(target.label, target.host, target.port, target.protocol)
+                        place = Place(index, target.index, target.registrations)
+                        self._found.setdefault(key, []).append(place)
+        return self._found
 
     async def _ask(self, places: Mapping[Key, Sequence[Place]]) -> list[schema.TargetOf]:
         """How these targets are, in their order."""
