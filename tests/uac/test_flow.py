@@ -158,6 +158,28 @@ def test_a_request_that_a_cut_connection_carried_is_repeated_once_uncounted() ->
     assert len(fleet.requests) == 3
 
 
+def test_a_request_that_is_cut_twice_fails_although_others_are_answered() -> None:
+    unheard: list[str] = []
+
+    def script(request: Request) -> Answer:
+        return () if request.call_id in unheard else [(0, ok(request, 60))]
+
+    fleet = StreamFleet(2, script=script)
+    assert fleet.run(5, fleet.is_registered)
+    first = fleet.engine.status("trunk0", fleet.pump.now_ns)
+    assert first is not None
+    unheard.append(first.call_id)
+    fleet.run(51)
+    states = []
+    for _ in range(2):
+        fleet.cut_all()
+        fleet.run(1)
+        status = fleet.engine.status("trunk0", fleet.pump.now_ns)
+        assert status is not None
+        states.append((status.state, status.retries))
+    assert states == [("refreshing", 0), ("waiting", 1)]
+
+
 def test_a_peer_that_closes_on_every_request_is_backed_off_from() -> None:
     fleet = StreamFleet(30, script=lambda _: ())
     for _ in range(60):

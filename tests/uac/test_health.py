@@ -179,6 +179,24 @@ def test_a_moved_transaction_goes_on_at_cseq_plus_one_with_the_same_tag() -> Non
         assert request.branch != first[call_id].branch
 
 
+def test_all_that_wait_for_a_suspect_address_leave_it_together() -> None:
+    """Each at its own next retransmission would take up to four seconds more."""
+    fleet = Fleet(6, max_random_initial_delay=1)
+    fleet.wire.dead.add(PRIMARY)
+    assert fleet.run(9, lambda: fleet.count("registered") == 6)
+
+    def spread_ns(peer: bytes) -> int:
+        first: dict[str, int] = {}
+        for packet in fleet.pump.trace:
+            if packet.destination == peer:
+                first.setdefault(parse(packet).call_id, packet.sent_ns)
+        assert len(first) == 6
+        return max(first.values()) - min(first.values())
+
+    assert spread_ns(PRIMARY) > 200 * MS
+    assert spread_ns(SECONDARY) < 10 * MS
+
+
 def test_three_silent_registrations_do_not_make_an_address_suspect() -> None:
     fleet = Fleet(3)
     fleet.wire.dead.add(PRIMARY)
