@@ -147,3 +147,22 @@ def test_refreshes_come_as_often_as_the_rule_of_refresh_says(
 ) -> None:
     (outlook,) = forecast.outlooks([policy], [1000])
     assert outlook.refreshes_per_s == pytest.approx(1000 / interval_s)
+
+
+@pytest.mark.parametrize(
+    ("server_uri", "names", "expected"),
+    [
+        ("sip:h", ("u",), "h"),
+        ("sip:h", ("t",), "h (tcp)"),
+        ("sips:h;transport=tcp", ("s",), "h (tls)"),
+        ("sip:h", ("u", "u6"), "h"),
+        ("sip:h", ("u", "t", "s"), "h (udp or tcp or tls)"),
+        ("sip:h;transport=tcp", (), "h (tcp)"),
+    ],
+)
+def test_the_transports_decide_what_protocol_a_next_hop_is_shown_with(
+    server_uri: str, names: tuple[str, ...], expected: str
+) -> None:
+    protocols = {"u": "udp", "u6": "udp", "t": "tcp", "s": "tls"}
+    policy = Policy(server_uri, transports=names)
+    assert forecast.target_of(policy, protocols) == expected

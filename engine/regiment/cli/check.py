@@ -107,7 +107,9 @@ def options_of(registration: Registration, policy: Policy) -> dict[str, Any]:
 
 def _finish(configuration: pjsip.Configuration, workers: int) -> None:
     """Add what can be said only now that every registration was read."""
-    configuration.warnings += forecast.remarks(configuration.policies, configuration.counts)
+    configuration.warnings += forecast.remarks(
+        configuration.policies, configuration.counts, configuration.transports
+    )
     try:
         forecast.check_ports(configuration.transports, workers)
     except ConfigError as error:
@@ -232,7 +234,9 @@ def _targets(configuration: pjsip.Configuration) -> Table:
     table.add_column("next hop")
     for heading in ("registrations", "@max_rate", "all tried in", "refreshes/s"):
         table.add_column(heading, justify="right")
-    outlooks = forecast.outlooks(configuration.policies, configuration.counts)
+    outlooks = forecast.outlooks(
+        configuration.policies, configuration.counts, configuration.transports
+    )
     for outlook in outlooks[:SHOWN_TARGETS]:
         table.add_row(
             printable(outlook.target),

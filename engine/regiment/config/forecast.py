@@ -6,7 +6,7 @@ the start of `run` say the same things with them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -93,12 +93,18 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or one in _WILDCARDS or other in _WILDCARDS
 
 
-def outlooks(policies: Sequence[Policy], counts: Sequence[int]) -> list[Outlook]:
-    """Return what each target has to expect, the largest first."""
+def outlooks(
+    policies: Sequence[Policy], counts: Sequence[int], transports: Sequence[Transport] = ()
+) -> list[Outlook]:
+    """Return what each target has to expect, the largest first.
+
+    `transports`: those of the file, which tell the protocols that URIs leave open.
+    """
+    protocols = protocols_of(transports)
     shares: dict[str, list[tuple[Policy, int]]] = {}
     for policy, count in zip(policies, counts, strict=True):
         if count:
-            shares.setdefault(target_of(policy), []).append((policy, count))
+            shares.setdefault(target_of(policy, protocols), []).append((policy, count))
     found = [_outlook(target, share) for target, share in shares.items()]
     return sorted(found, key=lambda outlook: (-outlook.registrations, outlook.target))
 
@@ -116,13 +122,24 @@ def _outlook(target: str, share: list[tuple[Policy, int]]) -> Outlook:
     )
 
 
-def target_of(policy: Policy) -> str:
-    """Return the next hop of a policy: ``host[:port]`` and the protocol unless it is UDP."""
+def protocols_of(transports: Sequence[Transport]) -> dict[str, str]:
+    """Return the protocol of each transport by its name."""
+    return {transport.name: transport.protocol for transport in transports}
+
+
+def target_of(policy: Policy, protocols: Mapping[str, str] | None = None) -> str:
+    """Return the next hop of a policy: ``host[:port]`` and the protocol unless it is UDP.
+
+    The transports decide where `protocols` (by their names) knows them; several protocols are
+    left to the look-up. Else it is what the URI says.
+    """
     if policy.outbound_proxy:
         _, hop = uri.routes(policy.outbound_proxy[0])
     else:
         hop = uri.parse(policy.server_uri)
-    protocol = hop.transport or ("tls" if hop.scheme == "sips" else "udp")
+    known = protocols or {}
+    carried = dict.fromkeys(known[name] for name in policy.transports if name in known)
+    protocol = " or ".join(carried) or hop.transport or ("tls" if hop.scheme == "sips" else "udp")
     port = f":{hop.port}" if hop.port else ""
     return f"{hop.host.lower()}{port}" + (f" ({protocol})" if protocol != "udp" else "")
 
@@ -160,10 +177,12 @@ def silence_s(policy: Policy) -> float:
     return total_s if total_s < NEVER_S else float("inf")
 
 
-def remarks(policies: Sequence[Policy], counts: Sequence[int]) -> list[Finding]:
+def remarks(
+    policies: Sequence[Policy], counts: Sequence[int], transports: Sequence[Transport] = ()
+) -> list[Finding]:
     """Return the warnings about rates and silence."""
     said = []
-    for outlook in outlooks(policies, counts):
+    for outlook in outlooks(policies, counts, transports):
         if outlook.is_stretched:
             said.append(
                 Finding(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from regiment.config import forecast, pjsip, tables, uri
-from regiment.model import Policy, Registration
+from regiment.model import Policy, Registration, Transport
 from regiment.sip.uri import hop_of
 
 NOLOAD = "noload = res_pjsip_outbound_registration.so"
@@ -154,7 +154,7 @@ def report(configuration: pjsip.Configuration, survey: Survey, workers: int) -> 
     identify = _identify(survey, configuration.endpoints.identified())
     return Report(
         registrations=sum(counts),
-        registrars=_loads(policies, counts),
+        registrars=_loads(policies, counts, configuration.transports),
         modules_conf=NOLOAD,
         lines=survey.lines,
         identify=identify,
@@ -179,13 +179,16 @@ def _hosts(policy: Policy) -> tuple[str, ...]:
     return tuple(dict.fromkeys(host.strip("[]").lower() for host in found))
 
 
-def _loads(policies: Sequence[Policy], counts: Sequence[int]) -> list[Load]:
+def _loads(
+    policies: Sequence[Policy], counts: Sequence[int], transports: Sequence[Transport]
+) -> list[Load]:
+    protocols = forecast.protocols_of(transports)
     shares: dict[str, list[tuple[Policy, int]]] = {}
     for policy, count in zip(policies, counts, strict=True):
         if count:
-            shares.setdefault(forecast.target_of(policy), []).append((policy, count))
+            shares.setdefault(forecast.target_of(policy, protocols), []).append((policy, count))
     loads = []
-    for outlook in forecast.outlooks(policies, counts):
+    for outlook in forecast.outlooks(policies, counts, transports):
         share = shares[outlook.target]
         asked = [policy.expiration for policy, _ in share]
         windows = [forecast.refresh_window_s(policy) for policy, _ in share]

@@ -258,7 +258,9 @@ class Reading:
         warnings = (
             *configuration.warnings,
             *dealer.publication.warnings,
-            *forecast.remarks(configuration.policies, configuration.counts),
+            *forecast.remarks(
+                configuration.policies, configuration.counts, configuration.transports
+            ),
         )
         refused = tuple(configuration.refused)
         opened = tuple(dealer.opened.values())
