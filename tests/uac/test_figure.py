@@ -53,6 +53,7 @@ LIFE = {
     ("registered", "unregister"): "unregistering",
     ("registering", "postpone"): "unregistered",
     ("refreshing", "postpone"): "registered",
+    ("unregistering", "postpone"): "registered",
     ("registered", "release"): "unregistered",
     ("refreshing", "success"): "registered",
     ("refreshing", "wait"): "waiting",

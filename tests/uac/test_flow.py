@@ -111,7 +111,8 @@ def test_a_cut_connection_brings_its_registrations_back_paced_by_earliest_expiry
 
     fleet = StreamFleet(1000, script=script, max_rate=200.0)
     fleet.engine.set_rate(0, 200.0)
-    assert fleet.run(20, fleet.is_registered)
+    fleet.run(40)
+    assert fleet.is_registered()
     known = len(fleet.requests)
     begun_ns = fleet.pump.now_ns
     fleet.cut_all()
@@ -126,7 +127,8 @@ def test_a_cut_connection_brings_its_registrations_back_paced_by_earliest_expiry
 
 def test_five_thousand_own_connections_that_are_cut_come_back_at_the_gates_rate() -> None:
     fleet = StreamFleet(5000, connections=0)
-    assert fleet.run(60, fleet.is_registered)
+    fleet.run(70)
+    assert fleet.is_registered()
     known = len(fleet.station.dials)
     fleet.cut_all()
     assert fleet.run(60, lambda: len(fleet.station.dials) == known + 5000)
@@ -190,6 +192,31 @@ def test_a_peer_that_closes_on_every_request_is_backed_off_from() -> None:
     assert status is not None
     assert status.reason == "closed by the peer"
     assert fleet.engine.unarmed() == []
+
+
+def test_a_registrar_that_closes_after_each_answer_is_backed_off_from() -> None:
+    fleet = StreamFleet(100)
+    for _ in range(200):
+        fleet.run(0.5)
+        fleet.cut_all("closed by the peer")
+    assert len(fleet.station.dials) <= 12
+    assert fleet.engine.unarmed() == []
+
+
+@pytest.mark.parametrize("failover", ["fast", "asterisk"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_connection_on_which_nothing_is_answered_is_left_at_timer_f(
+    count: int, failover: str
+) -> None:
+    fleet = StreamFleet(
+        count,
+        failover=failover,
+        script=lambda request: (
+            () if request.source == fleet.station.end_of(1) else [(0, ok(request, 600))]
+        ),
+    )
+    assert fleet.run(120, fleet.is_registered)
+    assert len(fleet.station.dials) == 2
 
 
 def test_a_connection_that_nobody_uses_any_more_is_closed() -> None:

@@ -251,6 +251,16 @@ def test_a_stop_asks_for_the_removal_of_bindings_whatever_the_health() -> None:
     assert fleet.engines[0].remaining() == 0
 
 
+def test_both_addresses_dead_and_the_first_one_back_frees_all_that_wait() -> None:
+    fleet = Fleet(600)
+    assert fleet.run(5, lambda: fleet.count("registered") == 600)
+    fleet.wire.dead.update((PRIMARY, SECONDARY))
+    fleet.run(700)
+    fleet.wire.dead.discard(PRIMARY)
+    assert fleet.run(150, lambda: fleet.count("registered") >= 590)
+    assert fleet.engines[0].unarmed() == []
+
+
 def test_a_503_of_the_primary_is_not_repeated_at_a_dead_secondary_beyond_its_window() -> None:
     def script(request: Request) -> Answer:
         return [(0, reply(request, 503))] if request.destination == PRIMARY else ()

@@ -46,10 +46,22 @@ def test_a_mapping_that_changes_is_followed() -> None:
     nat = Nat()
     one = life(nat, 5, rport_contact=True)
     nat.port = 40001
-    one.run(700)
+    one.run(1300)  # the first refresh after one was learned learns nothing
     assert contacts(one)[-2:] == [(f"{OUTSIDE}:40000", 0), (f"{OUTSIDE}:40001", 3600)]
     one.run(5)
     assert one.gauges() == {"registered": 1}
+
+
+def test_a_mapping_that_never_stays_costs_no_storm() -> None:
+    nat = Nat()
+
+    def script(request: Request) -> Answer:
+        nat.port += 1
+        return nat(request)
+
+    one = life(script, 6000, rport_contact=True)
+    assert len(one.requests) <= 24
+    assert one.engine.unarmed() == []
 
 
 def test_a_stop_unregisters_the_learned_contact() -> None:

@@ -36,7 +36,7 @@ class Records:
         return context.wrap_bio(
             self._incoming,
             self._outgoing,
-            server_hostname=name or None,
+            server_hostname=name.rstrip(".") or None,
             session=session,
         )
 
@@ -86,9 +86,13 @@ class Records:
 
     def seal(self, secret: ssl.SSLObject, data: memoryview | bytes) -> bytes:
         """Encrypts. Raises `ssl.SSLError`."""
-        done = secret.write(data)
-        while done < len(data):
-            done += secret.write(data[done:])
+        try:
+            done = secret.write(data)
+            while done < len(data):
+                done += secret.write(data[done:])
+        except ssl.SSLError:
+            self._outgoing.read()  # an alert would go out with what the next connection says
+            raise
         return self._outgoing.read()
 
     def end(self, secret: ssl.SSLObject) -> bytes:

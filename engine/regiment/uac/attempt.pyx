@@ -27,10 +27,10 @@ from regiment.uac.policy cimport (
     S_REGISTERED, S_UNREGISTERED, S_UNREGISTERING, Verdict, decide, probe_wait_s, refresh_window_ns,
 )
 from regiment.uac.registration cimport (
-    CACHED, CONTACT_BYTES_MAX, CUT, EVER, Face, FALLBACK_423, GOING, ICMP_ONCE, IN_QUEUE, IN_SEND,
-    LEAVING, MOVING, OUTSTANDING, OVERDUE, PENDING, R_POSTPONE, R_REJECT, R_RELEASE, R_START,
-    R_SUCCESS, R_UNREGISTER,
-    R_WAIT, REPEATED, SENT, SETTLED, registration_advance,
+    CACHED, CONTACT_BYTES_MAX, CUT, EVER, FALLBACK_423, GOING, ICMP_ONCE, IN_QUEUE, IN_SEND,
+    LEARNED, LEAVING, MOVING, OUTSTANDING, OVERDUE, PENDING, REPEATED, R_POSTPONE, R_REJECT,
+    R_RELEASE, R_START, R_SUCCESS, R_UNREGISTER, R_WAIT, SENT, SETTLED, registration_advance,
+    Face,
 )
 from regiment.uac.reflection cimport seen_from
 from regiment.uac.security cimport forget_security_server, take_security_server
@@ -279,7 +279,7 @@ cdef class Attempts(Outbound):
         cdef Target target = (<PolicyState>self.policies[record.policy]).target
         self.end_transaction(slot, record, target, now_ns)
         self.conclude(record, <PolicyState>self.policies[record.policy], E_REFUSED, now_ns, now_ns)
-        if record.kind != K_UNREGISTER:
+        if record.kind != K_UNREGISTER or not self.is_going(record):
             self.set_state(record, target, R_POSTPONE)
             if record.failure_class and record.state == S_UNREGISTERED:
                 self.set_state(record, target, R_WAIT)
@@ -459,16 +459,17 @@ cdef class Attempts(Outbound):
         binding goes, and is made anew. A connection is its own way back."""
         cdef Face face = <Face>self.faces[target.addresses[record.address].face]
         cdef int seen_as
-        if face.is_stream or record.contact_length or len(self.faces) > FACES_MOST:
+        if face.is_stream or record.contact_length or record.flags & LEARNED or (
+                len(self.faces) > FACES_MOST):
             return 0
         seen = seen_from(data, message)
         if seen is None:
             return 0
         seen_as = self.face_number(face.number, face.transport, face.socket, seen[0], seen[1])
         if seen_as != record.face:
-            face.seen_as = seen_as
+            target.addresses[record.address].seen_as = <uint16_t>(seen_as + 1)
             self.any_learned = True
-            record.flags |= MOVING
+            record.flags |= MOVING | LEARNED
         return 0
 
     cdef int registered(self, uint32_t slot, Record* record, PolicyState policy, int code,
@@ -486,6 +487,8 @@ cdef class Attempts(Outbound):
         record.failure_class = 0
         record.failing_ns = 0
         record.flags = (record.flags | EVER) & ~CUT
+        if record.kind == K_REFRESH and not record.flags & MOVING:
+            record.flags &= ~LEARNED
         if record.reason != NULL:
             free(record.reason)
             record.reason = NULL

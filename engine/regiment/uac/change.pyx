@@ -322,8 +322,8 @@ cdef class Changes(Exchange):
         if place != (<PolicyState>self.policies[record.policy]).mark:
             nonces_free(&record.nonce)           # another registrar's
             record.bound_place = 0
-        self.forget_refusal(record)
         if kind != "policy":
+            self.forget_refusal(record)
             record.requested_s = (<PolicyState>self.policies[record.policy]).rules.expiration_s
         if record.flags & GOING or self.stopping:
             return self.keep(slot, 0)

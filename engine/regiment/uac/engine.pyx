@@ -299,6 +299,12 @@ cdef class Engine(Inquiry):
                 self.leave_queue(record)
                 self.enqueue(slot, record, its_target)
                 continue
+            if queue is target.departures and not self.is_bound(record, now_ns):
+                queue.pop()                      # no gate holds what has nothing to remove
+                self.leave_queue(record)
+                self.note_lapse(record, target, now_ns)
+                self.settle(slot, record, target, now_ns)
+                continue
             place = target.choose_any(now_ns) if queue is target.departures else (
                 target.choose(now_ns))
             if place < 0:
@@ -323,7 +329,7 @@ cdef class Engine(Inquiry):
     def deadline_ns(self):
         cdef int64_t timers = self.wheel.deadline_ns()
         cdef int64_t gates = self.gates.deadline_ns()
-        if self.sweeps or self.losses:
+        if self.sweeps or self.losses or self.ready:
             return 0                     # at once
         if timers < 0 or 0 <= gates < timers:
             return gates

@@ -41,6 +41,7 @@ cdef class Exchange(Attempts):
     cdef int _scratch_for(self, uint32_t length) except -1
     cdef void _mark_sent(self, uint32_t slot, Record* record, PolicyState policy, Face face,
                          int64_t now_ns) noexcept
+    cdef bint takes(self, uint32_t number) noexcept
     cdef int _protocol_of(self, const Datagram* datagram) noexcept
     cdef int _count_icmp(self, Target target) except -1
     cdef int _forward_replies(self, Batch outbox) except -1

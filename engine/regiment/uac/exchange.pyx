@@ -290,6 +290,10 @@ cdef class Exchange(Attempts):
         cdef char* room
         while self.replies.cursor < self.replies.count:
             reply = &self.replies.items[self.replies.cursor]
+            if reply.flow and not self.takes(reply.flow):
+                self.cells.inbound_limit[0] += 1         # who does not read gets no answers
+                self.replies.cursor += 1
+                continue
             room = outbox.reserve(reply.length)
             if room == NULL:
                 return 0
@@ -301,6 +305,10 @@ cdef class Exchange(Attempts):
             self.replies.cursor += 1
         self.replies.clear()
         return 1
+
+    cdef bint takes(self, uint32_t number) noexcept:
+        cdef Flow flow = self.flow_at(number)
+        return flow is not None and flow.state == FLOW_OPEN and flow.writable
 
     cdef int _scratch_for(self, uint32_t length) except -1:
         cdef char* scratch

@@ -19,6 +19,8 @@ cdef class Flow:
     cdef int64_t owner         # slot; -1: it is shared
     cdef int state
     cdef bint writable
+    cdef int certificate       # that it shows: PolicyState.certificate
+    cdef int64_t opened_ns
     cdef bint proven           # a response came over it
     cdef int64_t heard_ns      # when the last one did
     cdef int idle_surveys      # so often nobody was found on it
@@ -49,6 +51,5 @@ cdef class Flows(Passages):
     cdef int count_flow_users(self) except -1
     cdef int give_up_flow(self, Record* record, Target target) except -1
     # what the attempts do with it
-    cdef int postpone(self, uint32_t slot, int64_t now_ns) except -1
     cdef int on_flow_error(self, uint32_t slot, str reason, int64_t now_ns) except -1
     cdef int recall(self, uint32_t slot, int64_t now_ns) except -1

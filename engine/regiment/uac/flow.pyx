@@ -21,6 +21,7 @@ from regiment.uac.destination import Dial
 
 cdef int64_t BACKOFF_FIRST_NS = 1_000_000_000
 cdef int64_t BACKOFF_MOST_NS = 60_000_000_000
+cdef int64_t SHORT_NS = 30_000_000_000
 
 cdef enum:
     TOLD = 16384               # records looked at in one launch() after a connection was lost
@@ -60,6 +61,7 @@ cdef class Flows(Passages):
         host, port = peer_to_address(local)
         flow.local = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         flow.state = FLOW_OPEN
+        flow.opened_ns = now_ns
         flow.target.connecting -= 1
         flow.target.open += 1
         self.writable(number, True, now_ns)
@@ -81,7 +83,9 @@ cdef class Flows(Passages):
         cdef bint is_failure
         if flow is None:
             return
-        is_failure = flow.state != FLOW_LEFT and not flow.proven
+        # one that ends as soon as it has served is no better than one that never did
+        is_failure = flow.state != FLOW_LEFT and (
+            not flow.proven or <int64_t>now_ns - flow.opened_ns < SHORT_NS)
         self._drop(flow)
         if is_failure:
             flow.target.trouble = reason
@@ -126,7 +130,9 @@ cdef class Flows(Passages):
                 (place, slot % policy.connections, policy.certificate))
         else:
             flow = self.flow_at(record.flow)
-            if flow is not None and (flow.owner != slot or flow.place != place):
+            if flow is not None and (
+                    flow.owner != slot or flow.place != place or flow.target is not policy.target
+                    or flow.certificate != policy.certificate):
                 flow = None
         return None if flow is None or flow.state == FLOW_LEFT else flow
 
@@ -139,6 +145,7 @@ cdef class Flows(Passages):
             key = (place, slot % policy.connections, policy.certificate)
         self.flow_count += 1
         flow = Flow(self.flow_count, target, place, key, -1 if policy.connections else slot)
+        flow.certificate = policy.certificate
         self.flows[flow.number] = flow
         if key is not None:
             target.shared[key] = flow
@@ -188,8 +195,9 @@ cdef class Flows(Passages):
         flow.heard_ns = now_ns
         if not flow.proven:
             flow.proven = True
-            flow.target.addresses[flow.place].failures = 0
             flow.target.trouble = ""
+        if now_ns - flow.opened_ns >= SHORT_NS:
+            flow.target.addresses[flow.place].failures = 0
         return 0
 
     # ------------------------------------------------------------------ its end
@@ -299,11 +307,8 @@ cdef class Flows(Passages):
         cdef Flow flow = self.flow_at(record.flow)
         if flow is None or flow.heard_ns >= record.sent_ns or flow.state != FLOW_OPEN:
             return 0
-        # of many one alone may be unheard for its own sake
-        if flow.owner < 0 and target.addresses[record.address].probe_ns == 0:
-            return 0
         self.leave_flow(flow)
-        self.losses.append([flow, "no answer", 0])
+        self.losses.append([flow, "no answer", 0 if flow.owner < 0 else <int64_t>self.count])
         return 0
 
     cdef int withdraw(self, Target target, int place, int64_t now_ns) except -1:
@@ -317,10 +322,6 @@ cdef class Flows(Passages):
         return 0
 
     # ------------------------------------------------------------------ what the attempts add
-
-    cdef int postpone(self, uint32_t slot, int64_t now_ns) except -1:
-        """Its attempt starts again when its target lets it go, and nothing is counted."""
-        return 0
 
     cdef int on_flow_error(self, uint32_t slot, str reason, int64_t now_ns) except -1:
         """Its transaction ends: there is no connection for it."""

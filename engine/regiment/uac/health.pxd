@@ -16,6 +16,7 @@ cdef struct Ring:
 cdef struct Address:
     Peer peer
     uint16_t face                # how our side looks from there
+    uint16_t seen_as             # 1 + the face that a NAT makes of ours; 0: none is known
     bint is_stream               # it is reached over connections
     int64_t gated_until_ns       # a 503 with Retry-After came from it, or connecting failed
     int64_t busy_until_ns        # a transaction towards it may run until then

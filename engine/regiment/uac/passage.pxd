@@ -52,6 +52,7 @@ cdef class Passages(Notices):
     cdef int move_ring(self, Ring* ring, int64_t now_ns) except -1
     # over a connection or not: what flow.pyx adds
     cdef int convey(self, uint32_t slot, Record* record, Target target, int64_t now_ns) except -1
+    cdef int postpone(self, uint32_t slot, int64_t now_ns) except -1
     cdef int withdraw(self, Target target, int place, int64_t now_ns) except -1
     cdef int sweep(self, int64_t now_ns) except -1
     cdef bint move_on(self, uint32_t slot, int64_t now_ns) except -1

@@ -6,8 +6,6 @@ an address that has become suspect was asked moves on to another one, a part of 
 time, so that a turn stays short. With no other address left everything stays where it is.
 """
 
-from libc.stdint cimport uint16_t
-
 from regiment.keyed cimport keyed_word
 from regiment.timing.pacer cimport next_random, unit_interval
 from regiment.uac.health cimport (
@@ -109,8 +107,8 @@ cdef class Passages(Notices):
         if record.kind == K_UNREGISTER and (<Face>self.faces[record.face]).number == face.number:
             return
         record.face = address.face
-        if face.seen_as >= 0 and (<PolicyState>self.policies[record.policy]).is_learning:
-            record.face = <uint16_t>face.seen_as
+        if address.seen_as and (<PolicyState>self.policies[record.policy]).is_learning:
+            record.face = address.seen_as - 1
 
     cdef int dispatch(self, uint32_t slot, Record* record, Target target, bint is_answer,
                       int64_t now_ns) except -1:
@@ -159,7 +157,7 @@ cdef class Passages(Notices):
             slot = self.take_first(&address.parked)
             self.occupy(<uint32_t>slot, &self.records[slot], target, now_ns)
             self.convey(<uint32_t>slot, &self.records[slot], target, now_ns)
-        if target.queue.count and has_room(address):
+        if target.queue.count:
             self.make_ready(target)
         return 0
 
@@ -173,12 +171,11 @@ cdef class Passages(Notices):
 
     cdef int look_after(self, Target target, int64_t now_ns) except -1:
         cdef int64_t due_ns, first_ns = 0
-        cdef uint32_t at
         cdef int place
         if not target.is_watched:
             return 0
-        for at in range(target.address_count):
-            place = target.order[at]
+        # those that a name no longer gives, too, as long as something runs towards them
+        for place in range(target.places):
             due_ns = verdict_ns(&target.addresses[place])
             if due_ns and due_ns <= now_ns:
                 self._suspect(target, place, now_ns)
@@ -194,9 +191,15 @@ cdef class Passages(Notices):
 
     cdef int _suspect(self, Target target, int place, int64_t now_ns) except -1:
         cdef Address* address = &target.addresses[place]
+        cdef int64_t slot
         address_suspect(address, now_ns, self.uniform())
         self.want_addresses(target, now_ns)
         if target.next_free(place, now_ns) < 0:
+            # what runs stays; what waits goes back to the queue, from where any address may take it
+            slot = self.take_first(&address.parked)
+            while slot >= 0:
+                self.postpone(<uint32_t>slot, now_ns)
+                slot = self.take_first(&address.parked)
             return 0
         self.move_ring(&address.parked, now_ns)
         self.withdraw(target, place, now_ns)
@@ -245,6 +248,10 @@ cdef class Passages(Notices):
     cdef int convey(self, uint32_t slot, Record* record, Target target, int64_t now_ns) except -1:
         """Its request goes out."""
         self.push_send(slot, record)
+        return 0
+
+    cdef int postpone(self, uint32_t slot, int64_t now_ns) except -1:
+        """Its attempt starts again when its target lets it go, and nothing is counted."""
         return 0
 
     cdef int withdraw(self, Target target, int place, int64_t now_ns) except -1:

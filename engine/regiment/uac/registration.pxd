@@ -39,6 +39,7 @@ cdef enum Flag:
     OVERDUE = 524288       # and has been for long: its request was sent again three times
     STREAM = 1048576       # its last request was aimed at a connection
     PLAIN = 2097152        # its REGISTERs do not ask for a flow, since that was refused
+    LEARNED = 4194304      # its Contact was learned since its last refresh
     GOING = 64 | 128 | 16384        # LEAVING, HELD or MOVING: no binding is wanted
 
 cdef enum:
@@ -88,7 +89,6 @@ cdef class Face:
     cdef readonly int port
     cdef uint16_t socket                       # NO_SOCKET: it has connections
     cdef bint is_stream
-    cdef int seen_as                           # the face that a NAT makes of it; -1: none is known
     cdef int protocol                          # its place in metrics.catalogue.TRANSPORTS
 
 cdef class PolicyState:

@@ -64,6 +64,8 @@ cdef int registration_advance(int state, int event) noexcept nogil:
             return S_REGISTERED if state == S_REFRESHING else S_UNREGISTERED
         return state
     if state == S_UNREGISTERING:
+        if event == R_POSTPONE:
+            return S_REGISTERED
         return S_UNREGISTERED if event == R_RELEASE else state
     if event == R_START:
         return S_REFRESHING if state == S_REGISTERED else S_REGISTERING
@@ -103,7 +105,6 @@ cdef class Face:
         self.number = number
         self.is_stream = transport.is_stream
         self.protocol = catalogue.TRANSPORTS.index(transport.protocol)
-        self.seen_as = -1
         self.socket = <uint16_t>NO_SOCKET if self.is_stream else socket
         self.host, self.port = host, port
         self.local = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -56,8 +56,12 @@ cdef class Target:
                 return self.order[at] if has_room(address) else -1
             elif address.probe_ns <= now_ns and address.outstanding == 0:
                 return self.order[at]
-            elif last < 0 and has_room(address):
-                last = self.order[at]
+            else:
+                if last < 0 and has_room(address):
+                    last = self.order[at]
+                if address.outstanding == 0 and (
+                        self.opens_ns == 0 or address.probe_ns < self.opens_ns):
+                    self.opens_ns = address.probe_ns
         return last
 
     cdef int choose_any(self, int64_t now_ns) noexcept nogil:

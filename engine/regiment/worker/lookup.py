@@ -52,6 +52,8 @@ class Lookup:
         self._running: dict[int, asyncio.Task[None]] = {}
         self._planned: dict[int, asyncio.TimerHandle] = {}
         self._found: dict[int, tuple[Candidate, ...]] = {}
+        self._idle: set[int] = set()
+        """Targets that nobody registered at when they were told last."""
         self._turnstile = asyncio.Semaphore(AT_ONCE)
         self._is_closed = False
 
@@ -62,6 +64,10 @@ class Lookup:
             if not target.registrations:
                 self._cancel(target.index)
                 self._found.pop(target.index, None)
+                self._idle.add(target.index)
+            elif target.index in self._idle:
+                self._idle.discard(target.index)
+                self.take([target.index])
         if any(target.registrations and not family_of(target.host) for target in targets):
             self._resolver.prepare()
 
