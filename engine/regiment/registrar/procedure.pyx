@@ -14,7 +14,7 @@ from libc.string cimport memcmp, strlen
 
 from regiment.errors import LocalError
 from regiment.registrar import counts
-from regiment.registrar.settings import OUTBOUND
+from regiment.registrar import settings as settings_module
 
 from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 
@@ -125,7 +125,7 @@ cdef class Procedure:
         self.tail = f"{server}Content-Length: 0\r\n\r\n".encode()
         routes = "".join(f"Service-Route: {route}\r\n" for route in settings.service_route)
         self.service_route = routes.encode()
-        self.outbound = OUTBOUND.index(settings.outbound)
+        self.outbound = settings_module.OUTBOUND.index(settings.outbound)
         timer = f"Flow-Timer: {settings.flow_timer_s}\r\n" if settings.flow_timer_s else ""
         tags = "path, outbound" if self.outbound == OUTBOUND_YES else "path"
         self.supported = f"Allow: REGISTER, OPTIONS\r\nSupported: {tags}\r\n".encode()
