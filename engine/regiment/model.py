@@ -15,6 +15,9 @@ SHA256 = "SHA-256"
 SHA512_256 = "SHA-512-256"
 ALGORITHMS = (MD5, SHA256, SHA512_256)
 
+WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, never bound
+"""Hosts of a bind that stand for all addresses of the machine."""
+
 
 class Auth(msgspec.Struct, frozen=True, array_like=True):
     """One ``[auth]`` as a registration uses it. Its `repr` shows no secret."""
@@ -78,6 +81,11 @@ class Transport(msgspec.Struct, frozen=True, array_like=True):
     """[global]'s, for TCP and TLS: seconds between CRLF keep-alives; 0: none."""
     udp_keepalive: int = 0
     """`@udp_keepalive`: seconds between CRLF datagrams to each target; 0: none."""
+
+    @property
+    def is_everywhere(self) -> bool:
+        """It is bound to all addresses of the machine."""
+        return self.bind_host in WILDCARDS
 
     @property
     def is_stream(self) -> bool:

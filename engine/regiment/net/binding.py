@@ -36,18 +36,7 @@ def open_udp(
     `tos` is the whole byte, `cos` the priority of what is sent (SO_PRIORITY, which VLANs map to
     802.1p); 0: the kernel's. Raises `LocalError`.
     """
-    try:
-        version = ipaddress.ip_address(host).version
-    except ValueError:
-        raise LocalError(f"UDP {host}: not an IP address") from None
-    family = socket.AF_INET if version == 4 else socket.AF_INET6
-    place = f"UDP {host}:{port}" if version == 4 else f"UDP [{host}]:{port}"
-    if not 0 <= port <= 65535:
-        raise LocalError(f"{place}: a port is at most 65535")
-    try:
-        opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    except OSError as error:
-        raise LocalError(_reason(place, error)) from None
+    opened, version, place = _open("UDP", socket.SOCK_DGRAM, host, port)
     try:
         if version == 6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -72,18 +61,7 @@ def open_tcp(host: str, port: int, *, reuse_port: bool = False) -> socket.socket
 
     An IPv6 socket takes IPv6 alone. Raises `LocalError`.
     """
-    try:
-        version = ipaddress.ip_address(host).version
-    except ValueError:
-        raise LocalError(f"TCP {host}: not an IP address") from None
-    family = socket.AF_INET if version == 4 else socket.AF_INET6
-    place = f"TCP {host}:{port}" if version == 4 else f"TCP [{host}]:{port}"
-    if not 0 <= port <= 65535:
-        raise LocalError(f"{place}: a port is at most 65535")
-    try:
-        opened = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    except OSError as error:
-        raise LocalError(_reason(place, error)) from None
+    opened, version, place = _open("TCP", socket.SOCK_STREAM, host, port)
     try:
         if version == 6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -97,6 +75,22 @@ def open_tcp(host: str, port: int, *, reuse_port: bool = False) -> socket.socket
         opened.close()
         raise LocalError(_reason(place, error)) from None
     return opened
+
+
+def _open(protocol: str, kind: int, host: str, port: int) -> tuple[socket.socket, int, str]:
+    """An unbound, non-blocking socket, the IP version of `host`, and the place for messages."""
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        raise LocalError(f"{protocol} {host}: not an IP address") from None
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    place = f"{protocol} {host}:{port}" if version == 4 else f"{protocol} [{host}]:{port}"
+    if not 0 <= port <= 65535:
+        raise LocalError(f"{place}: a port is at most 65535")
+    try:
+        return socket.socket(family, kind | socket.SOCK_NONBLOCK), version, place
+    except OSError as error:
+        raise LocalError(_reason(place, error)) from None
 
 
 def prioritize(opened: socket.socket, cos: int) -> None:

@@ -7,14 +7,12 @@ import socket
 import sys
 
 from regiment.datagram import peer_from_address, peer_to_address
-from regiment.model import Transport
+from regiment.model import WILDCARDS, Transport
 from regiment.net.binding import prioritize
 
 # Linux's number, which Python's socket module does not have: no port is taken before it is known
 # where the connection goes, so that one port serves connections to several peers.
 IP_BIND_ADDRESS_NO_PORT = 24
-
-ANY_HOSTS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, never bound
 
 
 def connect(peer: bytes, transport: Transport) -> socket.socket:
@@ -51,7 +49,7 @@ def _dress(opened: socket.socket, transport: Transport, is_v6: bool) -> None:
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval_s)
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, probes)
     bind_host = transport.bind_host
-    if bind_host not in ANY_HOSTS and (":" in bind_host) == is_v6:
+    if bind_host not in WILDCARDS and (":" in bind_host) == is_v6:
         opened.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         opened.bind((bind_host, 0))
 

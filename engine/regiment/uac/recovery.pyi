@@ -6,9 +6,6 @@ from typing_extensions import Buffer, disjoint_base
 
 from regiment.uac.change import Changes
 
-WILDCARDS: tuple[str, ...]
-"""Where a transport is bound to, all addresses of the machine are its own."""
-
 class Recovered(NamedTuple):
     """What came of the entries of a former ledger."""
 

@@ -41,8 +41,6 @@ cdef enum:
     IS_PROXY = 2
     HAS_QOP = 4
 
-WILDCARDS = ("0.0.0.0", "::", "")
-
 Recovered = namedtuple(
     "Recovered", ("continued", "moved", "torn", "elsewhere", "elsewhere_bound"))
 
@@ -310,7 +308,7 @@ cdef class Recovery(Changes):
             usual = <Face>self.faces[default]
             if transport.protocol != (asked.lower() or "udp") or port != str(usual.port):
                 continue
-            if host == usual.host or transport.local_net or transport.bind_host in WILDCARDS:
+            if host == usual.host or transport.local_net or transport.is_everywhere:
                 record.face = self.face_number(number, transport, socket, host, usual.port)
                 return 0
         return 0

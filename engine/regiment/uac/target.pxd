@@ -47,6 +47,7 @@ cdef class Target:
     cdef uint8_t refusals        # cached nonces refused in a row
     cdef int64_t reuse_off_until_ns
 
+    cdef void ask_again(self, int64_t at_ns) noexcept nogil
     # the place that the next attempt goes to; -1: none has room, opens_ns says when to ask again
     cdef int choose(self, int64_t now_ns) noexcept nogil
     # the same for an un-REGISTER, which waits for a gate, but for no room

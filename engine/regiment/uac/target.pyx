@@ -41,6 +41,11 @@ cdef class Target:
     def __dealloc__(self):
         free(self.addresses)
 
+    cdef void ask_again(self, int64_t at_ns) noexcept nogil:
+        """One of its addresses may be had then: the first such moment is what counts."""
+        if self.opens_ns == 0 or at_ns < self.opens_ns:
+            self.opens_ns = at_ns
+
     cdef int choose(self, int64_t now_ns) noexcept nogil:
         cdef Address* address
         cdef int last = -1                       # the best of the suspect ones
@@ -49,8 +54,7 @@ cdef class Target:
         for at in range(self.address_count):
             address = &self.addresses[self.order[at]]
             if address.gated_until_ns > now_ns:
-                if self.opens_ns == 0 or address.gated_until_ns < self.opens_ns:
-                    self.opens_ns = address.gated_until_ns
+                self.ask_again(address.gated_until_ns)
             elif address.probe_ns == 0:
                 # where it has no room, nobody goes elsewhere: an answer or a verdict comes soon
                 return self.order[at] if has_room(address) else -1
@@ -59,9 +63,8 @@ cdef class Target:
             else:
                 if last < 0 and has_room(address):
                     last = self.order[at]
-                if address.outstanding == 0 and (
-                        self.opens_ns == 0 or address.probe_ns < self.opens_ns):
-                    self.opens_ns = address.probe_ns
+                if address.outstanding == 0:
+                    self.ask_again(address.probe_ns)
         return last
 
     cdef int choose_any(self, int64_t now_ns) noexcept nogil:
@@ -72,8 +75,7 @@ cdef class Target:
         for at in range(self.address_count):
             address = &self.addresses[self.order[at]]
             if address.gated_until_ns > now_ns:
-                if self.opens_ns == 0 or address.gated_until_ns < self.opens_ns:
-                    self.opens_ns = address.gated_until_ns
+                self.ask_again(address.gated_until_ns)
             elif address.probe_ns == 0:
                 return self.order[at]
             elif last < 0:

@@ -25,7 +25,6 @@ from regiment.uac.destination import Place
 REMEMBERED = 4096
 """So many addresses are remembered with the one of ours that leads there."""
 
-_WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, not bound
 # Addresses for documentation (RFC 5737, RFC 3849): nothing is sent, only the route is asked for.
 _ANYWHERE = {False: "192.0.2.1", True: "2001:db8::1"}
 _LOOPBACK = {False: "127.0.0.1", True: "::1"}
@@ -60,7 +59,7 @@ def decide(face: Face, host: str, local: Callable[[], str]) -> tuple[str, int]:
     external = external_of(transport)
     if external and not is_near(transport.local_net, host):
         return external, face.port_outside()
-    if transport.bind_host not in _WILDCARDS:
+    if not transport.is_everywhere:
         return transport.bind_host, face.port
     return local(), face.port
 
